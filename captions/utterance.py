@@ -1,0 +1,330 @@
+"""One utterance: its audio, what is agreed of its text, and its revisions.
+
+Pure: windows to recognize go out, hypotheses come in, captions come of it. An utterance
+that grew long is split at a word: the words before become its final, and the next
+utterance begins with the audio of the last few of them and with those words forced, so
+that no word is lost or doubled at the seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Final
+
+import numpy as np
+
+from captions.agreement import Agreement
+from captions.types import (
+    SAMPLE_RATE,
+    HeardWord,
+    Hypothesis,
+    Samples,
+    join,
+    to_samples,
+)
+from captions.window import Window
+
+SHORTEST_PARTIAL: Final = to_samples(0.5)
+"""Less audio than this is not worth a partial."""
+
+_NO_SPEECH: Final = 0.6
+_UNLIKELY: Final = -1.0
+_OVERLAP_WORDS: Final = 3
+_OVERLAP_LONGEST: Final = to_samples(3)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRules:
+    """When an utterance without a pause is split, in samples of its length.
+
+    From `from_length` on at the end of a sentence or clause, from `at_length` on between
+    any two words; the part before keeps at least `shortest`.
+    """
+
+    from_length: int = to_samples(10)
+    at_length: int = to_samples(12.5)
+    shortest: int = to_samples(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A revision of an utterance before it becomes a caption of a call.
+
+    `start` and `end` are sample indices of the track, the times of `words` count from
+    `start`. It is not before the end of the utterance before, though the audio of this one
+    may begin there. `stable` counts characters of `text`; `words` and `confidence` are
+    there on finals.
+    """
+
+    utterance: str
+    revision: int
+    language: str
+    text: str
+    stable: int
+    final: bool
+    start: int
+    end: int
+    words: tuple[HeardWord, ...] = ()
+    confidence: float | None = None
+
+
+class Utterance:
+    """One stretch of one speaker's speech, open or closed."""
+
+    def __init__(
+        self,
+        name: str,
+        start: int,
+        *,
+        carried: tuple[HeardWord, ...] = (),
+        first: tuple[HeardWord, ...] = (),
+        shown_from: int | None = None,
+        language: str | None = None,
+        rules: SplitRules | None = None,
+    ) -> None:
+        """Open at sample `start`.
+
+        `carried` are words before a split, heard again but not shown; `first` what was
+        already heard behind them; `shown_from` the sample where those begin; `language` a
+        Whisper code once it is known.
+        """
+        self.name = name
+        self.start = start
+        self._shown_from = start if shown_from is None else shown_from
+        self.language = language
+        self._rules = rules or SplitRules()
+        self._carried = carried
+        self._agreement = Agreement()
+        if first:
+            self._agreement.update(first)
+        self._parts: list[Samples] = []
+        self._length = 0
+        self._revision = 0
+        self._shown: str | None = None
+        self._shown_stable = 0
+        self._speech_end: int | None = None
+        self.done = False
+
+    @property
+    def end(self) -> int:
+        """The sample up to which audio is there."""
+        return self.start + self._length
+
+    @property
+    def length(self) -> int:
+        """Samples of audio."""
+        return self._length
+
+    @property
+    def closed(self) -> bool:
+        """Whether all of its audio is there."""
+        return self._speech_end is not None
+
+    @property
+    def samples(self) -> Samples:
+        """All of its audio so far, int16, shape (length,)."""
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0] if self._parts else np.zeros(0, np.int16)
+
+    def grow(self, samples: Samples) -> None:
+        """Append audio that follows what is there."""
+        if self.closed:
+            raise ValueError("the utterance is closed")
+        if len(samples):
+            self._parts.append(samples)
+            self._length += len(samples)
+
+    def close(self, end: int, speech_end: int) -> Samples:
+        """All audio is there; returns what was behind sample `end`."""
+        samples = self.samples
+        keep = max(0, end - self.start)
+        self._parts = [samples[:keep]]
+        self._length = len(self._parts[0])
+        self._speech_end = min(speech_end, self.end)
+        return samples[keep:]
+
+    def window(self) -> Window:
+        """What to recognize now: all audio there is, the agreed words forced."""
+        forced = self._carried + self._agreement.committed
+        return Window(
+            samples=self.samples,
+            language=self.language,
+            prefix=tuple(word.tokens for word in forced),
+            timed=self.closed or self._length >= self._rules.from_length,
+        )
+
+    def partial(self, hypothesis: Hypothesis) -> Draft | None:
+        """Take a hypothesis of the open utterance; None where nothing new is to be shown."""
+        words = self._behind_carried(hypothesis)
+        # Once closed, the hypothesis may be of audio that a cut gave to the next utterance.
+        if self.closed or words is None or nothing_said(hypothesis):
+            return None
+        if not self._agreement.update(words):
+            return None
+        shown = join(self._agreement.shown)
+        stable = len(self._agreement.stable_text)
+        if not shown or (shown == self._shown and stable == self._shown_stable):
+            return None
+        self._adopt(hypothesis)
+        return self._draft(shown, stable, self.end)
+
+    def final(self, hypothesis: Hypothesis | None) -> Draft | None:
+        """Take the last hypothesis; None where nothing was said and nothing was shown.
+
+        Without a hypothesis (none could be made) the final is what was heard before, which
+        may be more than was shown.
+        """
+        if self.done:
+            return None
+        words = self._agreement.newest
+        if hypothesis is not None:
+            heard = self._behind_carried(hypothesis)
+            if nothing_said(hypothesis):
+                words = self._agreement.committed
+            elif heard is not None and self._agreement.accepts(heard):
+                words = heard
+            self._adopt(hypothesis)
+        return self._finish(words, self.end if self._speech_end is None else self._speech_end)
+
+    def split(
+        self, hypothesis: Hypothesis, name_utterance: Callable[[], str]
+    ) -> tuple[Draft, Utterance] | None:
+        """Part a long utterance in two at a word that is agreed on, if it is time.
+
+        To be asked before `partial`, with a timed hypothesis. The draft is this
+        utterance's final; the new utterance goes on with the audio behind it.
+        """
+        words = self._behind_carried(hypothesis)
+        if self.closed or not hypothesis.timed or words is None or nothing_said(hypothesis):
+            return None
+        if self._length < self._rules.from_length or not self._agreement.accepts(words):
+            return None
+        at = self._seam(words)
+        if at is None:
+            return None
+        overlap = at
+        while (
+            overlap > 0
+            and at - overlap < _OVERLAP_WORDS
+            and words[at - 1].end - words[overlap - 1].start < _OVERLAP_LONGEST
+        ):
+            overlap -= 1
+        samples = self.samples
+        seam = (words[at - 1].end + words[at].start) // 2
+        begin = min(words[overlap].start, seam)
+        follower = Utterance(
+            name_utterance(),
+            self.start + begin,
+            carried=words[overlap:at],
+            first=tuple(
+                replace(word, start=max(0, word.start - begin), end=max(0, word.end - begin))
+                for word in words[at:]
+            ),
+            shown_from=self.start + seam,
+            language=self.language or hypothesis.language,
+            rules=self._rules,
+        )
+        follower.grow(samples[begin:])
+        self.close(self.start + seam, self.start + seam)
+        self._adopt(hypothesis)
+        draft = self._finish(words[:at], self.start + seam)
+        if draft is None:
+            raise RuntimeError("a split at a word made an empty final")
+        return draft, follower
+
+    def _seam(self, words: tuple[HeardWord, ...]) -> int | None:
+        """The number of words before the best place to split, None where there is none yet."""
+        rules = self._rules
+        agreed = min(self._agreement.agreed(words), len(words) - 1)
+        committed = len(self._agreement.committed)
+        places = [
+            n
+            for n in range(max(1, committed), agreed + 1)
+            if words[n - 1].end >= rules.shortest
+            and join(words[:n]).startswith(self._agreement.stable_text)
+            and join(words[:n])
+        ]
+        if not places:
+            return None
+
+        def naturalness(n: int) -> float:
+            gap = (words[n].start - words[n - 1].end) / SAMPLE_RATE
+            text = words[n - 1].text
+            ends_sentence = text.endswith(tuple(".?!。？！"))
+            return gap + (
+                2.0 if ends_sentence else 0.8 if text.endswith(tuple(",;:、，；：")) else 0.0
+            )
+
+        best = max(places, key=naturalness)
+        if naturalness(best) >= 0.3 or self._length >= rules.at_length:
+            return best
+        return None
+
+    def _behind_carried(self, hypothesis: Hypothesis) -> tuple[HeardWord, ...] | None:
+        count = len(self._carried)
+        # Punctuation may have been added to the last carried word; words may not.
+        if not join(hypothesis.words[:count]).startswith(join(self._carried)):
+            return None
+        return hypothesis.words[count:]
+
+    def _adopt(self, hypothesis: Hypothesis) -> None:
+        if self.language is None:
+            self.language = hypothesis.language
+
+    def _finish(self, words: tuple[HeardWord, ...], end: int) -> Draft | None:
+        self.done = True
+        text = join(words)
+        if not text and self._shown is None:
+            return None
+        confidence = float(np.mean([word.confidence for word in words])) if words else 0.0
+        return self._draft(text, len(text), end, words, round(confidence, 3))
+
+    def _draft(
+        self,
+        text: str,
+        stable: int,
+        end: int,
+        words: tuple[HeardWord, ...] = (),
+        confidence: float | None = None,
+    ) -> Draft:
+        self._revision += 1
+        self._shown, self._shown_stable = text, stable
+        start = self._shown_from
+        end = max(start, end)
+        return Draft(
+            utterance=self.name,
+            revision=self._revision,
+            language=self.language or "en",
+            text=text,
+            stable=stable,
+            final=self.done,
+            start=start,
+            end=end,
+            words=_placed(words, self.start - start, end - start),
+            confidence=confidence,
+        )
+
+
+def _placed(words: tuple[HeardWord, ...], shift: int, length: int) -> tuple[HeardWord, ...]:
+    """Words with their times moved by `shift` samples and kept within `length`.
+
+    Words without times (the last hypothesis was lost or refused) are spread by length.
+    """
+    if any(word.end for word in words):
+        bounds = [(word.start + shift, word.end + shift) for word in words]
+    else:
+        ends = list(accumulate(len(word.text) for word in words))
+        whole = max(ends, default=0) or 1
+        bounds = list(pairwise(length * end // whole for end in (0, *ends)))
+    return tuple(
+        replace(word, start=min(max(start, 0), length), end=min(max(end, 0), length))
+        for word, (start, end) in zip(words, bounds, strict=True)
+    )
+
+
+def nothing_said(hypothesis: Hypothesis) -> bool:
+    """Whether the decoder itself doubts that anybody spoke (Whisper's two gates)."""
+    return hypothesis.no_speech > _NO_SPEECH and hypothesis.log_probability < _UNLIKELY

@@ -1,0 +1,37 @@
+"""What goes to a recognizer and what it says of itself: no model is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from captions.types import SAMPLE_RATE, Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of one speaker's audio to recognize.
+
+    `samples` is int16 at 16 kHz, shape (n,), at most 30 s. `language` is a Whisper
+    language code, None to detect it. `prefix` are words (their tokens) that the text
+    must begin with. `timed` asks for the words' times.
+    """
+
+    samples: Samples
+    language: str | None = None
+    prefix: tuple[tuple[int, ...], ...] = ()
+    timed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model can do: its languages (Whisper codes) and its device."""
+
+    name: str
+    languages: tuple[str, ...]
+    device: str
+    load_seconds: float
