@@ -1,0 +1,251 @@
+"""The caption bus: finals numbered and kept, partials passed on, each to many listeners.
+
+One Protocol, one in-process implementation here; whatever passes
+`tests/signaling/bus_contract.py` may stand in for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
+
+from captions.types import Caption
+from signaling.messages import CallEvent
+
+KEPT_FINALS: Final = 2000
+"""Finals of a feed that the bus remembers; older ones are in the store."""
+
+LISTENER_QUEUE: Final = 1024
+"""Captions that wait for one slow listener before the oldest is dropped."""
+
+
+class Fenced(Exception):
+    """The publisher's epoch is over: the call has another owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A final on its way to the store; `entry` is what to acknowledge."""
+
+    entry: int | str
+    caption: Caption
+
+
+class Bus(Protocol):
+    """What gateways and nodes publish to and listen on."""
+
+    async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
+        """Begin (or go on with) a call: older epochs are fenced from now on.
+
+        `last_seq` is the newest `seq` in the store by feed; numbers go on behind it.
+        """
+
+    async def publish_final(self, epoch: int, caption: Caption) -> Caption:
+        """Number, keep and pass on a final; the same one again changes nothing.
+
+        Returns the numbered caption. Raises `Fenced`.
+        """
+
+    async def publish_partial(self, epoch: int, caption: Caption) -> None:
+        """Pass on a partial and forget it. Raises `Fenced`."""
+
+    async def publish_event(self, event: CallEvent) -> None:
+        """Tell the gateways of a call."""
+
+    def listen(self, call: str, feed: str) -> AbstractAsyncContextManager[AsyncIterator[Caption]]:
+        """Captions of a feed from now on. A slow listener loses the oldest."""
+
+    def listen_events(self, call: str) -> AbstractAsyncContextManager[AsyncIterator[CallEvent]]:
+        """Events of a call from now on."""
+
+    async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
+        """Finals after `seq`, None where the bus no longer remembers that far."""
+
+    async def last_seq(self, call: str, feed: str) -> int:
+        """The newest `seq` of a feed, 0 before the first."""
+
+    async def take_unwritten(self, limit: int) -> list[Unwritten]:
+        """Wait for finals that are not acknowledged; at most `limit`, oldest first."""
+
+    async def unwritten(self, limit: int) -> list[Unwritten]:
+        """What `take_unwritten` would return, without waiting: possibly nothing."""
+
+    async def acknowledge(self, entries: Iterable[int | str]) -> None:
+        """These are in the store."""
+
+    async def erase(self, call: str) -> dict[str, int]:
+        """Forget the finals of a call; returns the newest `seq` by feed. Numbers go on."""
+
+    async def end_call(self, call: str) -> None:
+        """Nothing more will be published: listeners come to their end behind what was."""
+
+    async def forget(self, call: str) -> None:
+        """Keep nothing of an ended call that the store has. Unwritten finals stay."""
+
+
+T = TypeVar("T")
+
+
+class _Channel(Generic[T]):
+    """One publisher's side of a channel: a bounded queue for each listener."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[T | None]] = set()
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._queues)
+
+    def publish(self, message: T | None) -> None:
+        """Pass on a message; None ends the listeners."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(message)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[T]]:
+        queue: asyncio.Queue[T | None] = asyncio.Queue(LISTENER_QUEUE)
+        self._queues.add(queue)
+
+        async def messages() -> AsyncIterator[T]:
+            while (message := await queue.get()) is not None:
+                yield message
+
+        try:
+            yield messages()
+        finally:
+            self._queues.discard(queue)
+
+
+@dataclass(slots=True)
+class _Feed:
+    last_seq: int = 0
+    finals: deque[Caption] = field(default_factory=lambda: deque(maxlen=KEPT_FINALS))
+    by_utterance: dict[str, Caption] = field(default_factory=dict)
+
+
+class MemoryBus:
+    """The bus of one process."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, int] = {}
+        self._feeds: defaultdict[tuple[str, str], _Feed] = defaultdict(_Feed)
+        self._captions: defaultdict[tuple[str, str], _Channel[Caption]] = defaultdict(_Channel)
+        self._events: defaultdict[str, _Channel[CallEvent]] = defaultdict(_Channel)
+        self._unwritten: dict[int, Caption] = {}
+        self._entries = itertools.count(1)
+        self._more = asyncio.Event()
+
+    async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
+        """See `Bus`."""
+        self._epochs[call] = max(epoch, self._epochs.get(call, 0))
+        for feed, seq in last_seq.items():
+            kept = self._feeds[(call, feed)]
+            kept.last_seq = max(kept.last_seq, seq)
+
+    async def publish_final(self, epoch: int, caption: Caption) -> Caption:
+        """See `Bus`."""
+        self._check(epoch, caption.call)
+        kept = self._feeds[(caption.call, caption.feed)]
+        known = kept.by_utterance.get(caption.utterance)
+        if known:
+            return known
+        kept.last_seq += 1
+        numbered = caption.numbered(kept.last_seq)
+        if len(kept.finals) == KEPT_FINALS:
+            kept.by_utterance.pop(kept.finals[0].utterance, None)
+        kept.finals.append(numbered)
+        kept.by_utterance[caption.utterance] = numbered
+        self._unwritten[next(self._entries)] = numbered
+        self._more.set()
+        self._captions[(caption.call, caption.feed)].publish(numbered)
+        return numbered
+
+    async def publish_partial(self, epoch: int, caption: Caption) -> None:
+        """See `Bus`."""
+        self._check(epoch, caption.call)
+        self._captions[(caption.call, caption.feed)].publish(caption)
+
+    async def publish_event(self, event: CallEvent) -> None:
+        """See `Bus`."""
+        self._events[event.call].publish(event)
+
+    def listen(self, call: str, feed: str) -> AbstractAsyncContextManager[AsyncIterator[Caption]]:
+        """See `Bus`."""
+        return self._captions[(call, feed)].listen()
+
+    def listen_events(self, call: str) -> AbstractAsyncContextManager[AsyncIterator[CallEvent]]:
+        """See `Bus`."""
+        return self._events[call].listen()
+
+    async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
+        """See `Bus`."""
+        kept = self._feeds.get((call, feed), _Feed())
+        first = kept.finals[0].seq or 0 if kept.finals else kept.last_seq + 1
+        if seq + 1 < first:
+            return None
+        return [final for final in kept.finals if (final.seq or 0) > seq]
+
+    async def last_seq(self, call: str, feed: str) -> int:
+        """See `Bus`."""
+        return self._feeds.get((call, feed), _Feed()).last_seq
+
+    async def take_unwritten(self, limit: int) -> list[Unwritten]:
+        """See `Bus`."""
+        while not self._unwritten:
+            self._more.clear()
+            await self._more.wait()
+        return await self.unwritten(limit)
+
+    async def unwritten(self, limit: int) -> list[Unwritten]:
+        """See `Bus`."""
+        oldest = itertools.islice(self._unwritten.items(), limit)
+        return [Unwritten(entry, caption) for entry, caption in oldest]
+
+    async def acknowledge(self, entries: Iterable[int | str]) -> None:
+        """See `Bus`."""
+        for entry in entries:
+            self._unwritten.pop(int(entry), None)
+
+    async def erase(self, call: str) -> dict[str, int]:
+        """See `Bus`."""
+        newest = {}
+        for (owner, feed), kept in self._feeds.items():
+            if owner == call:
+                kept.finals.clear()
+                newest[feed] = kept.last_seq
+        for entry in [e for e, caption in self._unwritten.items() if caption.call == call]:
+            del self._unwritten[entry]
+        return newest
+
+    async def end_call(self, call: str) -> None:
+        """See `Bus`."""
+        for (owner, _), channel in self._captions.items():
+            if owner == call:
+                channel.publish(None)
+        if call in self._events:
+            self._events[call].publish(None)
+
+    async def forget(self, call: str) -> None:
+        """See `Bus`."""
+        if any(caption.call == call for caption in self._unwritten.values()):
+            return
+        for key in [key for key in self._feeds if key[0] == call]:
+            del self._feeds[key]
+        for key in [key for key in self._captions if key[0] == call]:
+            if not self._captions[key].heard:
+                del self._captions[key]
+        if call in self._events and not self._events[call].heard:
+            del self._events[call]
+        self._epochs.pop(call, None)
+
+    def _check(self, epoch: int, call: str) -> None:
+        if epoch < self._epochs.get(call, 0):
+            raise Fenced(f"epoch {epoch} of the call is over")

@@ -1,0 +1,56 @@
+"""From the bus to the sockets of this gateway: one listener a feed that has viewers here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from captions.types import Caption
+from signaling.bus import Bus
+
+_LONGEST_FINISH_SECONDS = 5.0
+
+
+class Fanout:
+    """Follows feeds while they have viewers. Its tasks belong to the owner's TaskGroup."""
+
+    def __init__(
+        self, bus: Bus, emit: Callable[[Caption], Awaitable[None]], tasks: asyncio.TaskGroup
+    ) -> None:
+        self._bus = bus
+        self._emit = emit
+        self._tasks = tasks
+        self._viewers: dict[tuple[str, str], int] = {}
+        self._listeners: dict[tuple[str, str], tuple[asyncio.Task[None], asyncio.Event]] = {}
+
+    async def follow(self, call: str, feed: str) -> None:
+        """One more viewer. What is published after this returns reaches them."""
+        key = (call, feed)
+        self._viewers[key] = self._viewers.get(key, 0) + 1
+        if key not in self._listeners:
+            listening = asyncio.Event()
+            task = self._tasks.create_task(self._listen(call, feed, listening))
+            self._listeners[key] = (task, listening)
+        await self._listeners[key][1].wait()
+
+    def unfollow(self, call: str, feed: str) -> None:
+        """One viewer less."""
+        key = (call, feed)
+        if key not in self._viewers:
+            return
+        self._viewers[key] -= 1
+        if self._viewers[key] == 0:
+            del self._viewers[key]
+            self._listeners.pop(key)[0].cancel()
+
+    async def finish(self, call: str) -> None:
+        """Wait until all that was published before `Bus.end_call` is sent; all unfollow."""
+        for key in [key for key in self._listeners if key[0] == call]:
+            self._viewers.pop(key, None)
+            await asyncio.wait([self._listeners.pop(key)[0]], timeout=_LONGEST_FINISH_SECONDS)
+
+    async def _listen(self, call: str, feed: str, listening: asyncio.Event) -> None:
+        async with self._bus.listen(call, feed) as captions:
+            listening.set()
+            async for caption in captions:
+                await self._emit(caption)

@@ -1,0 +1,193 @@
+"""What clients may send (checked) and what gateway and node say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from captions.types import SPOKEN
+from signaling.errors import ContractError
+
+LARGEST_SDP: Final = 64 * 1024
+"""Bytes of an offer: some twenty times what a browser sends for one audio track."""
+
+LARGEST_SIGNAL: Final = 64 * 1024
+"""Bytes of `data` in `peer:signal`, as JSON."""
+
+ANONYMOUS: Final = "Anonymous"
+"""The speaker in captions of somebody who hides their name."""
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+Language = Annotated[
+    str, StringConstraints(pattern=r"^(auto|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$")
+]
+Feed = Annotated[
+    str, StringConstraints(pattern=r"^(spoken|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$")
+]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+State = Literal["live", "degraded", "recovering", "ended"]
+
+
+class ClientMessage(BaseModel):
+    """Unknown fields are ignored, so that newer clients work with older servers."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Join(ClientMessage):
+    """`call:join`."""
+
+    call: Id
+    name: Name | None = None
+    language: Language | None = None
+    captions_language: Feed = SPOKEN
+    since: int = Field(default=0, ge=0)
+
+
+class Watch(ClientMessage):
+    """`call:watch`."""
+
+    call: Id
+    captions_language: Feed = SPOKEN
+    since: int = Field(default=0, ge=0)
+
+
+class Update(ClientMessage):
+    """`call:update`: only what is there changes."""
+
+    name: Name | None = None
+    language: Language | None = None
+    captions_language: Feed | None = None
+    captioned: bool | None = None
+    anonymous: bool | None = None
+
+
+class Since(ClientMessage):
+    """`captions:since`."""
+
+    since: int = Field(ge=0)
+
+
+class Offer(ClientMessage):
+    """`media:offer`; `sdp` has been checked for size before."""
+
+    sdp: str
+    type: Literal["offer"]
+
+
+class Candidate(ClientMessage):
+    """`media:candidate`, an `RTCIceCandidateInit`; no candidate ends the trickle."""
+
+    candidate: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    sdpMid: Annotated[str, StringConstraints(max_length=64)] | None = None  # noqa: N815 - WebRTC's name
+    sdpMLineIndex: int | None = Field(default=None, ge=0, le=255)  # noqa: N815 - WebRTC's name
+
+
+class Signal(ClientMessage):
+    """`peer:signal`; `data` is opaque."""
+
+    to: Id
+    data: Any = None
+
+
+class Source(ClientMessage):
+    """`source` of `POST /api/calls`."""
+
+    kind: Literal["direct"] = "direct"
+
+
+class CreateCall(ClientMessage):
+    """`POST /api/calls`."""
+
+    call: Id | None = None
+    source: Source = Source()
+    language: Language = "auto"
+    captions_languages: list[Feed] = Field(default_factory=list, max_length=16)
+    vocabulary: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
+        default_factory=list, max_length=200
+    )
+    profanity: Literal["keep", "mask"] = "keep"
+    retention_days: int | None = Field(default=None, ge=1, le=36500)
+
+
+M = TypeVar("M", bound=ClientMessage)
+
+
+def checked(model: type[M], payload: object) -> M:
+    """The payload as a message; `ContractError` `invalid` that names the first fault."""
+    if not isinstance(payload, dict):
+        raise ContractError("invalid", "the payload must be an object")
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "payload"
+        raise ContractError("invalid", f"{where}: {fault['msg']}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody in a call. `publishing`: their audio arrives at the captioner."""
+
+    id: str
+    name: str
+    language: str = "auto"
+    captioned: bool = True
+    publishing: bool = False
+    anonymous: bool = False
+
+    @property
+    def speaker(self) -> str:
+        """The name in captions and transcripts."""
+        return ANONYMOUS if self.anonymous else self.name
+
+    def to_wire(self) -> dict[str, Any]:
+        """The participant of the public contract."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "language": self.language,
+            "captioned": self.captioned,
+            "publishing": self.publishing,
+        }
+
+    def updated(self, update: Update) -> Participant:
+        """The participant after `call:update`."""
+        fields = update.model_dump(exclude_none=True, exclude={"captions_language"})
+        return replace(self, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRef:
+    """A call as a node knows it.
+
+    `epoch` fences: a node that lost the call to another can no longer publish.
+    `started_at_ms` is wall-clock time since the Unix epoch, the zero of caption times.
+    """
+
+    call: str
+    epoch: int
+    started_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """A node's word that a participant's audio began or ceased to arrive."""
+
+    call: str
+    participant: str
+    publishing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallHealth:
+    """A node's word on how well it captions a call."""
+
+    call: str
+    state: State
+    reason: str | None = None
+
+
+CallEvent = Publishing | CallHealth

@@ -1,0 +1,33 @@
+"""What a gateway asks of a media node, in the same process or over HTTP."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from signaling.messages import CallRef, Candidate, Participant
+
+
+class NodeApi(Protocol):
+    """Every method raises `ContractError` with what the client is to be told."""
+
+    async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
+        """Receive the participant's audio; the answer's SDP. A later offer replaces it."""
+
+    async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
+        """Add a remote ICE candidate to the participant's connection."""
+
+    async def close_media(self, call: CallRef, participant: str) -> None:
+        """Stop receiving the participant; what was said becomes final. Idempotent."""
+
+    async def update(self, call: CallRef, participant: Participant) -> None:
+        """Take a changed name, language or wish not to be captioned."""
+
+    async def end(self, call: CallRef) -> None:
+        """Leave the call: open utterances become final first. Idempotent."""
+
+
+class NodeDirectory(Protocol):
+    """Finds a node by the id that the registry has for it."""
+
+    def node(self, node_id: str) -> NodeApi:
+        """The node; `ContractError` `unavailable` where it cannot be reached."""

@@ -1,0 +1,75 @@
+"""One call as a gateway knows it: who is in it, who watches, how it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from signaling.messages import CallRef, Participant, State
+from signaling.store import CallRecord
+
+
+@dataclass(slots=True)
+class Seat:
+    """A socket in a call; a watcher's has no participant."""
+
+    socket: str
+    call: str
+    feed: str
+    participant: str | None = None
+
+
+@dataclass(slots=True)
+class Room:
+    """The state of one call. `ref` and `node` are None until it has been placed."""
+
+    record: CallRecord
+    ref: CallRef | None = None
+    node: str | None = None
+    state: State = "live"
+    participants: dict[str, Participant] = field(default_factory=dict)
+    seats: dict[str, Seat] = field(default_factory=dict)
+
+    @property
+    def call(self) -> str:
+        """Its id."""
+        return self.record.call
+
+    @property
+    def captioning(self) -> bool:
+        """Whether anybody's speech is being captioned."""
+        return any(p.publishing and p.captioned for p in self.participants.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is in it or watches it."""
+        return not self.seats and not self.participants
+
+    def seat_of(self, participant: str) -> Seat | None:
+        """The socket of a participant."""
+        return next((s for s in self.seats.values() if s.participant == participant), None)
+
+    def roster(self) -> list[dict[str, Any]]:
+        """The participants of the public contract."""
+        return [participant.to_wire() for participant in self.participants.values()]
+
+
+def call_to_wire(record: CallRecord, room: Room | None, seq: int) -> dict[str, Any]:
+    """A call as `GET /api/calls/{call}` shows it."""
+    settings = dict(record.settings)
+    return {
+        "call": record.call,
+        "state": room.state if room else "ended",
+        "source": settings.get("source", {"kind": "direct"}),
+        "participants": room.roster() if room else [],
+        "language": settings.get("language", "auto"),
+        "seq": seq,
+        "started_at": _time(record.started_at_ms),
+        "ended_at": None if record.ended_at_ms is None else _time(record.ended_at_ms),
+        "node": room.node if room else None,
+    }
+
+
+def _time(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")

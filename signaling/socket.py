@@ -1,0 +1,208 @@
+"""Socket.IO, namespace `/`: events in, acknowledgements out (python-socketio)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import socketio
+import structlog
+
+from signaling.calls import Calls
+from signaling.errors import ContractError
+from signaling.messages import (
+    LARGEST_SDP,
+    LARGEST_SIGNAL,
+    Candidate,
+    Join,
+    Offer,
+    Signal,
+    Since,
+    Update,
+    Watch,
+    checked,
+)
+from signaling.room import Seat
+from signaling.tokens import Authority, Identity
+
+log = structlog.get_logger(__name__)
+
+LARGEST_MESSAGE: Final = 4 * 2**20
+"""Bytes of a message. Engine.IO drops the connection over this, without a word; what is
+
+smaller and still too large gets `too_large` from whoever takes it.
+"""
+
+Handler = Callable[["Connection", object], Awaitable[dict[str, Any] | None]]
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connected socket: who it is and where it sits. Its events are taken in turn."""
+
+    socket: str
+    identity: Identity
+    seat: Seat | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def seated(self) -> Seat:
+        """The seat; `ContractError` before joining or watching."""
+        if self.seat is None:
+            raise ContractError("conflict", "join a call first")
+        return self.seat
+
+
+class SocketServer:
+    """The Socket.IO server. `attach` gives it the calls; it emits before that, too."""
+
+    def __init__(self, authority: Authority, origins: list[str]) -> None:
+        """`origins` are the web origins that may connect beside the server's own."""
+        self.sio = socketio.AsyncServer(
+            async_mode="aiohttp",
+            cors_allowed_origins=origins or None,
+            max_http_buffer_size=LARGEST_MESSAGE,
+            ping_interval=10,
+            ping_timeout=10,
+        )
+        self._authority = authority
+        self._connections: dict[str, Connection] = {}
+        self._calls: Calls | None = None
+        self._handlers: dict[str, Handler] = {
+            "call:join": self._join,
+            "call:watch": self._watch,
+            "call:update": self._update,
+            "call:leave": self._leave,
+            "captions:since": self._since,
+            "media:offer": self._offer,
+            "media:candidate": self._candidate,
+            "media:close": self._close_media,
+            "peer:signal": self._signal,
+        }
+        self.sio.on("connect", self._connect)
+        self.sio.on("disconnect", self._disconnect)
+        self.sio.on("*", self._event)
+
+    def attach(self, calls: Calls) -> None:
+        """Serve these calls."""
+        self._calls = calls
+
+    @property
+    def connected(self) -> int:
+        """Sockets that are connected."""
+        return len(self._connections)
+
+    async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
+        """See `signaling.calls.Sockets`."""
+        await self.sio.emit(event, payload, to=to)
+
+    async def enter(self, socket: str, group: str) -> None:
+        """See `signaling.calls.Sockets`."""
+        if socket in self._connections:
+            await self.sio.enter_room(socket, group)
+
+    async def leave(self, socket: str, group: str) -> None:
+        """See `signaling.calls.Sockets`."""
+        if socket in self._connections:
+            await self.sio.leave_room(socket, group)
+
+    @property
+    def _open_calls(self) -> Calls:
+        if self._calls is None:
+            raise ContractError("unavailable", "the server is starting", 1000)
+        return self._calls
+
+    async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
+        token = auth.get("token") if isinstance(auth, dict) else None
+        try:
+            identity = self._authority.identify(token if isinstance(token, str) else None)
+        except ContractError as error:
+            log.info("refused", code=error.code)
+            raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
+        self._connections[socket] = Connection(socket, identity)
+
+    async def _disconnect(self, socket: str, reason: str) -> None:  # noqa: ARG002
+        connection = self._connections.pop(socket, None)
+        if connection and connection.seat and self._calls:
+            async with connection.turn:
+                if connection.seat:
+                    await self._calls.leave(connection.seat)
+
+    async def _event(self, event: str, socket: str, *payload: object) -> dict[str, Any]:
+        """Take any event: what goes wrong is told in the acknowledgement, and logged once."""
+        connection = self._connections.get(socket)
+        handler = self._handlers.get(event)
+        try:
+            if connection is None:
+                raise ContractError("conflict", "not connected")
+            if handler is None:
+                raise ContractError("invalid", "no such event")
+            async with connection.turn:
+                return {"ok": True, **(await handler(connection, *(payload or ({},))[:1]) or {})}
+        except ContractError as error:
+            known = event if handler else "unknown"
+            log.info("refused", event_name=known, code=error.code, why=error.message)
+            return {"ok": False, "error": error.to_wire()}
+        except Exception:  # python-socketio would send no acknowledgement at all
+            log.exception("event failed", event_name=event)
+            failure = ContractError("unavailable", "the server could not do that", 1000)
+            return {"ok": False, "error": failure.to_wire()}
+
+    async def _join(self, connection: Connection, payload: object) -> dict[str, Any]:
+        message = checked(Join, payload)
+        connection.identity.require("join", message.call)
+        await self._rise(connection)
+        connection.seat, answer = await self._open_calls.join(
+            connection.socket, connection.identity, message
+        )
+        await self._open_calls.welcome(connection.seat)
+        return answer
+
+    async def _watch(self, connection: Connection, payload: object) -> dict[str, Any]:
+        message = checked(Watch, payload)
+        connection.identity.require("watch", message.call)
+        await self._rise(connection)
+        connection.seat, answer = await self._open_calls.watch(connection.socket, message)
+        await self._open_calls.welcome(connection.seat)
+        return answer
+
+    async def _update(self, connection: Connection, payload: object) -> dict[str, Any]:
+        return await self._open_calls.update(connection.seated, checked(Update, payload))
+
+    async def _leave(self, connection: Connection, payload: object) -> None:  # noqa: ARG002
+        await self._rise(connection)
+
+    async def _since(self, connection: Connection, payload: object) -> dict[str, Any]:
+        return await self._open_calls.since(connection.seated, checked(Since, payload).since)
+
+    async def _offer(self, connection: Connection, payload: object) -> dict[str, Any]:
+        seat = connection.seated
+        connection.identity.require("publish", seat.call)
+        sdp = payload.get("sdp") if isinstance(payload, dict) else None
+        if isinstance(sdp, str) and len(sdp) > LARGEST_SDP:
+            raise ContractError("too_large", f"an offer has at most {LARGEST_SDP} bytes")
+        return await self._open_calls.offer(seat, checked(Offer, payload))
+
+    async def _candidate(self, connection: Connection, payload: object) -> None:
+        await self._open_calls.candidate(connection.seated, checked(Candidate, payload))
+
+    async def _close_media(self, connection: Connection, payload: object) -> None:  # noqa: ARG002
+        await self._open_calls.close_media(connection.seated)
+
+    async def _signal(self, connection: Connection, payload: object) -> None:
+        message = checked(Signal, payload)
+        try:
+            size = len(json.dumps(message.data).encode())
+        except (TypeError, ValueError):
+            raise ContractError("invalid", "data: must be JSON") from None
+        if size > LARGEST_SIGNAL:
+            raise ContractError("too_large", f"data has at most {LARGEST_SIGNAL} bytes")
+        await self._open_calls.signal(connection.seated, message)
+
+    async def _rise(self, connection: Connection) -> None:
+        seat, connection.seat = connection.seat, None
+        if seat:
+            await self._open_calls.leave(seat)

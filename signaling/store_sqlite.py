@@ -1,0 +1,231 @@
+"""The transcript store of one machine: an SQLite file, written ahead (WAL)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiosqlite
+
+from captions.types import SPOKEN, Caption
+from signaling.store import CallRecord, Search
+
+_SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA secure_delete = ON;
+CREATE TABLE IF NOT EXISTS calls (
+    call TEXT PRIMARY KEY,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    settings TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_at_ms);
+CREATE TABLE IF NOT EXISTS finals (
+    id INTEGER PRIMARY KEY,
+    call TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    utterance TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    participant TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    caption TEXT NOT NULL,
+    UNIQUE (call, feed, utterance)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS finals_by_seq ON finals (call, feed, seq);
+CREATE TABLE IF NOT EXISTS numbered (
+    call TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    last_seq INTEGER NOT NULL,
+    erased_seq INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (call, feed)
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS spoken_words USING fts5 (text, speaker);
+"""
+
+
+class SqliteStore:
+    """See `signaling.store.TranscriptStore`. `async with` opens and closes the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: aiosqlite.Connection | None = None
+        # One connection: a transaction must not see another's statements in its middle.
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = await aiosqlite.connect(self._path)
+        self._connection.row_factory = aiosqlite.Row
+        try:
+            await self._connection.executescript(_SCHEMA)
+        except BaseException:
+            await self.__aexit__()  # its thread would keep the program alive
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection.close()
+
+    async def save_call(self, record: CallRecord) -> None:
+        """See `TranscriptStore`."""
+        async with self._transaction() as db:
+            await db.execute(
+                "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (call) DO UPDATE SET"
+                " ended_at_ms = excluded.ended_at_ms, settings = excluded.settings",
+                (
+                    record.call,
+                    record.started_at_ms,
+                    record.ended_at_ms,
+                    json.dumps(dict(record.settings)),
+                ),
+            )
+
+    async def call(self, call: str) -> CallRecord | None:
+        """See `TranscriptStore`."""
+        rows = await self._rows("SELECT * FROM calls WHERE call = ?", call)
+        return _record(rows[0]) if rows else None
+
+    async def calls(self, limit: int = 100) -> list[CallRecord]:
+        """See `TranscriptStore`."""
+        rows = await self._rows("SELECT * FROM calls ORDER BY started_at_ms DESC LIMIT ?", limit)
+        return [_record(row) for row in rows]
+
+    async def save_captions(self, captions: Sequence[Caption]) -> None:
+        """See `TranscriptStore`."""
+        async with self._transaction() as db:
+            for caption in captions:
+                await self._save(db, caption)
+
+    async def captions(self, call: str, feed: str = SPOKEN, since: int = 0) -> list[Caption]:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT caption FROM finals WHERE call = ? AND feed = ? AND seq > ? ORDER BY seq",
+            call,
+            feed,
+            since,
+        )
+        return [_caption(row) for row in rows]
+
+    async def last_seq(self, call: str) -> dict[str, int]:
+        """See `TranscriptStore`."""
+        rows = await self._rows("SELECT feed, last_seq FROM numbered WHERE call = ?", call)
+        return {row["feed"]: row["last_seq"] for row in rows}
+
+    async def erase(self, call: str, up_to: Mapping[str, int]) -> int:
+        """See `TranscriptStore`."""
+        async with self._transaction() as db:
+            await db.execute(
+                "DELETE FROM spoken_words WHERE rowid IN (SELECT id FROM finals WHERE call = ?)",
+                (call,),
+            )
+            deleted = await db.execute("DELETE FROM finals WHERE call = ?", (call,))
+            await db.execute("UPDATE numbered SET erased_seq = last_seq WHERE call = ?", (call,))
+            for feed, seq in up_to.items():
+                await db.execute(
+                    "INSERT INTO numbered VALUES (?, ?, ?, ?) ON CONFLICT (call, feed) DO UPDATE"
+                    " SET last_seq = max(last_seq, excluded.last_seq),"
+                    " erased_seq = max(erased_seq, excluded.erased_seq)",
+                    (call, feed, seq, seq),
+                )
+            # The index keeps deleted words until its segments are merged.
+            await db.execute("INSERT INTO spoken_words (spoken_words) VALUES ('optimize')")
+            count = deleted.rowcount
+        # Nor may what was erased linger in the write-ahead log.
+        await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
+
+    async def search(self, search: Search) -> tuple[list[Caption], int | None]:
+        """See `TranscriptStore`."""
+        words = " ".join('"' + word.replace('"', '""') + '"' for word in search.text.split())
+        conditions: dict[str, Any] = {
+            "finals.id IN (SELECT rowid FROM spoken_words WHERE spoken_words MATCH ?)": words
+            or None,
+            "finals.call = ?": search.call,
+            "participant = ?": search.participant,
+            "started_at_ms + start_ms >= ?": search.since_ms,
+            "started_at_ms + start_ms < ?": search.until_ms,
+            "finals.id < ?": search.cursor,
+            "feed = ?": SPOKEN,
+        }
+        wanted = {sql: value for sql, value in conditions.items() if value is not None}
+        rows = await self._rows(
+            "SELECT finals.id, caption FROM finals JOIN calls ON calls.call = finals.call WHERE "  # noqa: S608 - constants
+            + " AND ".join(wanted)
+            + " ORDER BY finals.id DESC LIMIT ?",
+            *wanted.values(),
+            search.limit + 1,
+        )
+        page = rows[: search.limit]
+        cursor = page[-1]["id"] if len(rows) > search.limit else None
+        return [_caption(row) for row in page], cursor
+
+    async def _save(self, db: aiosqlite.Connection, caption: Caption) -> None:
+        seq = caption.seq
+        if seq is None or not caption.final:
+            raise ValueError("only numbered finals are kept")
+        erased = await db.execute_fetchall(
+            "SELECT 1 FROM numbered WHERE call = ? AND feed = ? AND erased_seq >= ?",
+            (caption.call, caption.feed, seq),
+        )
+        if erased:
+            return
+        inserted = await db.execute(
+            "INSERT INTO finals (call, feed, utterance, seq, participant, start_ms, caption)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                caption.call,
+                caption.feed,
+                caption.utterance,
+                seq,
+                caption.participant,
+                caption.start_ms,
+                json.dumps(caption.to_wire(), ensure_ascii=False),
+            ),
+        )
+        if inserted.rowcount and caption.feed == SPOKEN:
+            await db.execute(
+                "INSERT INTO spoken_words (rowid, text, speaker) VALUES (?, ?, ?)",
+                (inserted.lastrowid, caption.text, caption.speaker),
+            )
+        await db.execute(
+            "INSERT INTO numbered (call, feed, last_seq) VALUES (?, ?, ?)"
+            " ON CONFLICT (call, feed) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)",
+            (caption.call, caption.feed, seq),
+        )
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._lock:
+            db = self._db()
+            try:
+                yield db
+                await db.commit()
+            except BaseException:
+                await db.rollback()
+                raise
+
+    async def _rows(self, sql: str, *values: object) -> list[aiosqlite.Row]:
+        async with self._lock:
+            return list(await self._db().execute_fetchall(sql, values))
+
+    def _db(self) -> aiosqlite.Connection:
+        if self._connection is None:
+            raise RuntimeError("the store is not open")
+        return self._connection
+
+
+def _record(row: aiosqlite.Row) -> CallRecord:
+    return CallRecord(
+        row["call"], row["started_at_ms"], row["ended_at_ms"], json.loads(row["settings"])
+    )
+
+
+def _caption(row: aiosqlite.Row) -> Caption:
+    return Caption.from_wire(json.loads(row["caption"]))

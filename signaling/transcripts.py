@@ -1,0 +1,75 @@
+"""The finals of calls, wherever they are just now: still on the bus or in the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from captions.types import Caption
+from signaling.bus import Bus
+from signaling.store import TranscriptStore
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+"""Finals that one write to the store takes at most."""
+
+_LONGEST_BACKOFF_SECONDS = 5.0
+
+
+class Transcripts:
+    """Reads merge bus and store, so that a final somebody has seen is never missing."""
+
+    def __init__(self, bus: Bus, store: TranscriptStore) -> None:
+        self._bus = bus
+        self._store = store
+
+    async def since(self, call: str, feed: str, seq: int) -> list[Caption]:
+        """Finals after `seq`, in order of `seq`."""
+        recent = await self._bus.since(call, feed, seq)
+        if recent is not None:
+            return recent
+        kept = await self._store.captions(call, feed, seq)
+        newest = max((caption.seq or 0 for caption in kept), default=seq)
+        behind = await self._bus.since(call, feed, newest)
+        return kept + (behind or [])
+
+    async def transcript(self, call: str, feed: str) -> list[Caption]:
+        """All finals of a feed, in order of `start_ms`."""
+        finals = await self.since(call, feed, 0)
+        return sorted(finals, key=lambda caption: (caption.start_ms, caption.seq or 0))
+
+    async def last_seq(self, call: str, feed: str) -> int:
+        """The newest `seq` of a feed."""
+        stored = (await self._store.last_seq(call)).get(feed, 0)
+        return max(stored, await self._bus.last_seq(call, feed))
+
+    async def erase(self, call: str) -> int:
+        """Erase a call's finals everywhere; how many the store had."""
+        return await self._store.erase(call, await self._bus.erase(call))
+
+    async def write(self) -> None:
+        """Carry finals from the bus to the store until cancelled; what fails is tried again."""
+        backoff = 0.1
+        while True:
+            batch = await self._bus.take_unwritten(BATCH)
+            try:
+                await self._store.save_captions([entry.caption for entry in batch])
+            except Exception as error:  # whatever the store's driver raises, finals wait here
+                log.error("transcripts not written", error=repr(error), finals=len(batch))
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
+                continue
+            backoff = 0.1
+            await self._bus.acknowledge(entry.entry for entry in batch)
+
+    async def flush(self, seconds: float = 10.0) -> None:
+        """Write what is left, as at the end of the program."""
+        try:
+            async with asyncio.timeout(seconds):
+                while batch := await self._bus.unwritten(BATCH):
+                    await self._store.save_captions([entry.caption for entry in batch])
+                    await self._bus.acknowledge(entry.entry for entry in batch)
+        except TimeoutError:
+            log.error("transcripts not written in time")

@@ -1,0 +1,1 @@
+"""TURN: credentials that expire, coturn's configuration and image. Imports no other room."""
