@@ -1,0 +1,16 @@
+"""What a node counts since its start; `signaling` reads it for metrics through a callback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class NodeCounts:
+    """Seconds are of audio."""
+
+    audio_seconds: float = 0.0
+    finals: int = 0
+    partials: int = 0
+    speakers_failed: int = 0
+    calls_failed: int = 0

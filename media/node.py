@@ -1,0 +1,148 @@
+"""A media node: the calls it has been given, and its heartbeat. Answers to `NodeApi`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Self
+
+import structlog
+
+from captions.engine import Engine
+from captions.scheduler import Scheduler
+from media.call import NodeCall
+from media.counts import NodeCounts
+from signaling.bus import Bus
+from signaling.errors import ContractError
+from signaling.messages import CallHealth, CallRef, Candidate, Participant
+from signaling.registry import NodeStatus, Registry
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+
+class Node:
+    """`async with` reports it to the registry and, at the end, drains and withdraws it."""
+
+    def __init__(
+        self, node_id: str, capacity: int, engine: Engine, bus: Bus, registry: Registry
+    ) -> None:
+        """`capacity` is the number of speakers that this machine captions at once."""
+        self.id = node_id
+        self.capacity = capacity
+        self.draining = False
+        self.counts = NodeCounts()
+        self.engine = engine
+        self.scheduler = Scheduler(engine)
+        self._bus = bus
+        self._registry = registry
+        self._calls: dict[str, NodeCall] = {}
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._healthy = True
+
+    @property
+    def streams(self) -> int:
+        """Speakers that are being captioned."""
+        return sum(call.streams for call in self._calls.values())
+
+    @property
+    def recognizer(self) -> str:
+        """How the recognizer is, in the words of `/health`."""
+        return "ready" if self.engine.state == "ready" else "restarting"
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        await self._report()
+        self._tasks = [
+            self._group.create_task(self.scheduler.run()),
+            self._group.create_task(self._beat()),
+        ]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await self._registry.withdraw(self.id)
+        await self._group.__aexit__(None, None, None)
+
+    async def drain(self) -> None:
+        """Take no new calls and end those there are; every last word becomes final."""
+        self.draining = True
+        await self._report()
+        await asyncio.gather(*(call.close() for call in list(self._calls.values())))
+
+    async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
+        """See `NodeApi`."""
+        on_node = self._calls.get(call.call)
+        if on_node is None:
+            if self.draining:
+                raise ContractError("unavailable", "the node is draining", 1000)
+            on_node = self._calls[call.call] = NodeCall(
+                call, self.scheduler, self._bus, self.counts, self._whisper_language
+            )
+            self._group.create_task(self._run(on_node))
+        on_node.update(participant)
+        return await on_node.source.offer(participant.id, sdp)
+
+    async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
+        """See `NodeApi`."""
+        await self._call(call).source.candidate(participant, candidate)
+
+    async def close_media(self, call: CallRef, participant: str) -> None:
+        """See `NodeApi`."""
+        if call.call in self._calls:
+            await self._calls[call.call].close_media(participant)
+
+    async def update(self, call: CallRef, participant: Participant) -> None:
+        """See `NodeApi`."""
+        if call.call in self._calls:
+            self._calls[call.call].update(participant)
+
+    async def end(self, call: CallRef) -> None:
+        """See `NodeApi`."""
+        if call.call in self._calls:
+            await self._calls[call.call].close()
+
+    def _call(self, ref: CallRef) -> NodeCall:
+        call = self._calls.get(ref.call)
+        if call is None:
+            raise ContractError("conflict", "send an offer first")
+        return call
+
+    async def _run(self, call: NodeCall) -> None:
+        try:
+            await call.run()
+        except Exception:  # one call's fault must not be another's: logged and counted here
+            self.counts.calls_failed += 1
+            log.exception("call failed")
+        finally:
+            if self._calls.get(call.ref.call) is call:
+                del self._calls[call.ref.call]
+
+    def _whisper_language(self, tag: str) -> str | None:
+        """The model's code for a BCP 47 tag; None to detect, also where it has none."""
+        code = tag.split("-", maxsplit=1)[0].lower()
+        return code if code in self.engine.info.languages else None
+
+    async def _beat(self) -> None:
+        while True:
+            await self._report()
+            healthy = self.engine.state == "ready"
+            if healthy != self._healthy:
+                self._healthy = healthy
+                await self._tell_health(healthy)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _tell_health(self, healthy: bool) -> None:  # noqa: FBT001 - one state
+        for call in self._calls.values():
+            health = (
+                CallHealth(call.ref.call, "live")
+                if healthy
+                else CallHealth(call.ref.call, "degraded", "the recognizer is being restarted")
+            )
+            await self._bus.publish_event(health)
+
+    async def _report(self) -> None:
+        await self._registry.report(NodeStatus(self.id, self.capacity, self.streams, self.draining))

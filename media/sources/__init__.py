@@ -1,0 +1,1 @@
+"""Where calls come from: a file an SFU, or the participants themselves (`direct`)."""

@@ -1,0 +1,197 @@
+"""One speaker: their PCM to captions on the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from captions.captioner import Captioner, Due
+from captions.scheduler import Request, Scheduler
+from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_ms
+from captions.utterance import Draft
+from captions.vad import VoiceActivity
+from media.counts import NodeCounts
+from signaling.bus import Bus, Fenced
+from signaling.messages import CallRef, Participant
+
+log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS: Final = 0.7
+"""Without a packet for this long (mute, DTX, a lost network) what was said is final."""
+
+LAST_WORDS_SECONDS: Final = 15.0
+"""How long a speaker who left waits for the recognizer to finish their last words."""
+
+
+class Speaker:
+    """Captions one track of one participant. `run` ends behind the track's last final."""
+
+    def __init__(
+        self,
+        *,
+        call: CallRef,
+        participant: Participant,
+        language: str | None,
+        scheduler: Scheduler,
+        bus: Bus,
+        counts: NodeCounts,
+    ) -> None:
+        self._call = call
+        self.participant = participant
+        self._scheduler = scheduler
+        self._bus = bus
+        self._counts = counts
+        self._captioner = Captioner(
+            VoiceActivity(), lambda: f"u-{secrets.token_hex(6)}", language=language
+        )
+        self._zero_ms = 0  # the track's first sample, since the call started
+        self._speaking_to: list[Caption] = []
+        self._drafted = asyncio.Event()
+        self._unanswered = 0
+        self._ended = False
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def set_language(self, language: str | None) -> None:
+        """From the next utterance on; a Whisper code, None to detect."""
+        self._captioner.language = language
+
+    def stop(self) -> None:
+        """No more audio will come; a track that never connected does not end by itself."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def run(self, chunks: AsyncIterator[PcmChunk]) -> None:
+        """Caption until `chunks` end, and then until the last final is published."""
+        async with asyncio.TaskGroup() as tasks:
+            publishing = tasks.create_task(self._publish())
+            try:
+                await self._receive(chunks)
+            finally:
+                self._submit(self._captioner.flush())
+                self._ended = True
+                self._drafted.set()
+            try:
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await asyncio.shield(publishing)
+            except TimeoutError:
+                log.error("last words not recognized in time", unanswered=self._unanswered)
+                publishing.cancel()
+            self._scheduler.forget(self._call.call, self.participant.id)
+
+    async def _receive(self, chunks: AsyncIterator[PcmChunk]) -> None:
+        started = False
+        next_chunk: asyncio.Task[PcmChunk] | None = None
+        try:
+            while True:
+                next_chunk = next_chunk or asyncio.ensure_future(anext(chunks))
+                pause = PAUSE_SECONDS if self._captioner.speaking else None
+                waiting: list[asyncio.Future[Any]] = [next_chunk, self._stopped]
+                await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                if not next_chunk.done():
+                    if self._stopped.done():
+                        return
+                    self._submit(self._captioner.flush())
+                    continue
+                try:
+                    chunk = next_chunk.result()
+                except StopAsyncIteration:
+                    return
+                next_chunk = None
+                if not started:
+                    started = True
+                    now_ms = round(time.time() * 1000) - self._call.started_at_ms
+                    self._zero_ms = max(0, now_ms - to_ms(chunk.end))
+                self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
+                if self.participant.captioned:
+                    self._submit(self._captioner.feed(chunk))
+                else:
+                    self._submit(self._captioner.flush())
+        finally:
+            if next_chunk:
+                next_chunk.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                    await next_chunk
+
+    def _submit(self, due: list[Due]) -> None:
+        for item in due:
+            request = Request(
+                self._call.call,
+                self.participant.id,
+                item.window,
+                partial(self._answer, item),
+                item.utterance.length / SAMPLE_RATE,
+            )
+            if item.final:
+                self._unanswered += 1
+                self._scheduler.submit_final(request)
+            else:
+                self._scheduler.submit_partial(request)
+
+    def _answer(self, due: Due, hypothesis: Hypothesis | None) -> None:
+        if due.final:
+            self._unanswered -= 1
+        for draft in self._captioner.heard(due, hypothesis):
+            caption = self._caption(draft)
+            # A newer partial stands for an older one that is not published yet.
+            waiting = self._speaking_to
+            if waiting and not waiting[-1].final and waiting[-1].key == caption.key:
+                waiting.pop()
+            waiting.append(caption)
+        self._drafted.set()
+
+    async def _publish(self) -> None:
+        while not (self._ended and self._unanswered == 0 and not self._speaking_to):
+            if not self._speaking_to:
+                self._drafted.clear()
+                await self._drafted.wait()
+                continue
+            caption = self._speaking_to.pop(0)
+            try:
+                if caption.final:
+                    await self._bus.publish_final(self._call.epoch, caption)
+                    self._counts.finals += 1
+                else:
+                    await self._bus.publish_partial(self._call.epoch, caption)
+                    self._counts.partials += 1
+            except Fenced:
+                log.warning("the call has another owner; captions dropped")
+                self._speaking_to.clear()
+
+    def _caption(self, draft: Draft) -> Caption:
+        words = None
+        if draft.final:
+            words = tuple(
+                Word(
+                    word.text.strip(),
+                    self._ms(draft.start + word.start),
+                    self._ms(draft.start + word.end),
+                    round(min(1.0, max(0.0, word.confidence)), 3),
+                )
+                for word in draft.words
+            )
+        return Caption(
+            call=self._call.call,
+            utterance=draft.utterance,
+            revision=draft.revision,
+            participant=self.participant.id,
+            speaker=self.participant.speaker,
+            language=draft.language,
+            source_language=draft.language,
+            text=draft.text,
+            stable=draft.stable,
+            final=draft.final,
+            start_ms=self._ms(draft.start),
+            end_ms=self._ms(draft.end),
+            confidence=draft.confidence,
+            words=words,
+        )
+
+    def _ms(self, samples: int) -> int:
+        return self._zero_ms + to_ms(samples)
