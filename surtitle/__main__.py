@@ -1,0 +1,5 @@
+"""`python -m surtitle`."""
+
+from surtitle.cli import main
+
+main()

@@ -1,0 +1,282 @@
+"""The command line: `surtitle …`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+from rich.console import Console
+
+from captions.engine import EngineFailed
+from captions.models import ModelUnavailable
+from signaling.errors import ContractError
+from signaling.tokens import GRANTS, SharedSecret
+from surtitle import __version__, logs
+from surtitle.settings import Settings, UserError, data_folder
+
+log = structlog.get_logger(__name__)
+errors = Console(stderr=True)
+
+app = typer.Typer(
+    name="surtitle",
+    help="Live captions for every call, on the host's own machines.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class LogForm(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Device(StrEnum):
+    """What the recognizer runs on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class TranscriptForm(StrEnum):
+    """The forms of a transcript; `captions.formats.FORMATS` by name."""
+
+    TXT = "txt"
+    VTT = "vtt"
+    SRT = "srt"
+    JSON = "json"
+
+
+class GrantName(StrEnum):
+    """What a token may allow; `signaling.tokens.GRANTS` by name."""
+
+    JOIN = "join"
+    WATCH = "watch"
+    PUBLISH = "publish"
+    READ = "read"
+    MANAGE = "manage"
+
+
+Host = Annotated[str, typer.Option(envvar="SURTITLE_HOST", help="Address to listen on.")]
+Port = Annotated[
+    int, typer.Option(envvar="SURTITLE_PORT", help="Port to listen on; 0 picks one.", min=0)
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_MODEL",
+        help="auto, base, tiny.en, a name on the hub, or a folder with a model.",
+    ),
+]
+DeviceOption = Annotated[Device, typer.Option("--device", envvar="SURTITLE_DEVICE")]
+Data = Annotated[
+    Path | None,
+    typer.Option(envvar="SURTITLE_DATA", help="Folder of the embedded store.", file_okay=False),
+]
+Secret = Annotated[
+    str, typer.Option(envvar="SURTITLE_SECRET", help="Shared secret of tokens (HS256).")
+]
+Advertise = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_ADVERTISE",
+        help="The one address that media uses; without it all of the host's.",
+    ),
+]
+
+
+@app.command()
+def run(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    model: Model = "auto",
+    device: DeviceOption = Device.AUTO,
+    data: Data = None,
+    secret: Secret = "",
+    sfu: Annotated[
+        list[str] | None,
+        typer.Option(envvar="SURTITLE_SFU", help="Prefix of SFU addresses a call may name."),
+    ] = None,
+    advertise: Advertise = "",
+    node_id: Annotated[
+        str, typer.Option("--id", envvar="SURTITLE_ID", help="Name of this node.")
+    ] = "node-1",
+    capacity: Annotated[
+        int,
+        typer.Option(envvar="SURTITLE_CAPACITY", help="Speakers at once; 0 for a guess.", min=0),
+    ] = 0,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(envvar="SURTITLE_ORIGIN", help="Web origin that may connect, repeatable."),
+    ] = None,
+    turn_url: Annotated[
+        list[str] | None,
+        typer.Option(envvar="SURTITLE_TURN_URL", help="STUN or TURN URL for clients, repeatable."),
+    ] = None,
+    turn_secret: Annotated[
+        str, typer.Option(envvar="SURTITLE_TURN_SECRET", help="coturn's static-auth-secret.")
+    ] = "",
+    log_form: Annotated[
+        LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
+    ] = LogForm.TEXT,
+) -> None:
+    """Run gateway and media node in one process, on the embedded store and bus."""
+    logs.configure(log_form.value)
+    settings = Settings(
+        host=host,
+        port=port,
+        model=model,
+        device=device.value,
+        data=data or data_folder(),
+        secret=secret,
+        node_id=node_id,
+        advertise=advertise,
+        capacity=capacity,
+        origins=tuple(origin or ()),
+        sfu=tuple(sfu or ()),
+        turn_urls=tuple(turn_url or ()),
+        turn_secret=turn_secret,
+    )
+    _run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from surtitle.embedded import serve
+
+    stopped = asyncio.Event()
+    listening = False
+    serving = asyncio.current_task()
+
+    def stop() -> None:
+        if listening or serving is None:
+            stopped.set()
+        else:  # a model that still loads or is being fetched is not waited for
+            serving.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        async with serve(settings) as gateway:
+            listening = True
+            print(f"listening on {gateway.url}", flush=True)  # noqa: T201 - the contract's line
+            if sys.stdout.isatty():
+                errors.print(f"Open [bold]{gateway.url}[/bold] in a browser. Ctrl-C stops.")
+            await stopped.wait()
+            log.info("draining")
+    except asyncio.CancelledError:
+        log.info("stopped before it listened")
+
+
+@app.command()
+def demo(
+    *,
+    model: Model = "auto",
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Hold a real WebRTC call on loopback; its captions appear as they are made."""
+    from surtitle.demo import hold
+
+    logs.configure("text", level=40)
+    _run(hold(model, device.value))
+
+
+@app.command()
+def caption(
+    files: Annotated[
+        list[Path], typer.Argument(help="Audio or video files, each a participant of a call.")
+    ],
+    *,
+    form: Annotated[
+        TranscriptForm, typer.Option("--format", help="Form of the transcript.")
+    ] = TranscriptForm.TXT,
+    language: Annotated[str, typer.Option(help="Spoken language, or auto.")] = "auto",
+    model: Model = "auto",
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Caption files through a real WebRTC call on loopback, in real time."""
+    from surtitle.files import caption_files
+
+    logs.configure("text", level=40)
+    _run(caption_files(files, form.value, language, model, device.value))
+
+
+@app.command()
+def token(
+    *,
+    call: Annotated[str, typer.Option(help="The call's id, or * for all.")],
+    grant: Annotated[list[GrantName], typer.Option(help="What it allows, repeatable.")],
+    secret: Secret = "",
+    subject: Annotated[str, typer.Option(help="Participant id of the holder.")] = "guest",
+    name: Annotated[str, typer.Option(help="Name of the holder.")] = "",
+    hours: Annotated[float, typer.Option(help="How long it is good.", min=0.01)] = 12.0,
+) -> None:
+    """Print a token."""
+    if not secret:
+        _fail("--secret (or SURTITLE_SECRET) must be the server's.")
+    chosen = tuple(g for g in GRANTS if g in {str(name.value) for name in grant})
+    issued = SharedSecret(secret).issue(subject, call, chosen, name or None, int(hours * 3600))
+    try:
+        SharedSecret(secret).identify(issued)
+    except ContractError as error:
+        _fail(error.message)
+    print(issued)  # noqa: T201 - the command's output
+
+
+@app.command()
+def export(
+    call: str,
+    *,
+    form: Annotated[
+        TranscriptForm, typer.Option("--format", help="Form of the transcript.")
+    ] = TranscriptForm.TXT,
+    language: Annotated[str, typer.Option(help="The feed: spoken, or a language.")] = "spoken",
+    data: Data = None,
+) -> None:
+    """Print the transcript of a call from the embedded store."""
+    from surtitle.transcript import export_call
+
+    _run(export_call(data or data_folder(), call, form.value, language))
+
+
+@app.command()
+def erase(call: str, *, data: Data = None) -> None:
+    """Erase the transcript of a call from the embedded store."""
+    from surtitle.transcript import erase_call
+
+    _run(erase_call(data or data_folder(), call))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)  # noqa: T201 - the command's output
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(main)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (UserError, ModelUnavailable, EngineFailed, OSError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(f"surtitle: {message}", style="bold red", markup=False, highlight=False)
+    sys.exit(1)
+
+
+def main() -> None:
+    """The program."""
+    app()

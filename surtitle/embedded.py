@@ -1,0 +1,122 @@
+"""Gateway and node in one process, on the embedded bus and an SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from captions import models
+from captions.engine import Engine, EngineSettings
+from media.addresses import host_addresses, use_addresses
+from media.node import Node
+from signaling.bus import MemoryBus
+from signaling.errors import ContractError
+from signaling.gateway import Gateway
+from signaling.health import Health
+from signaling.metrics import Metrics, Reading
+from signaling.node_api import NodeApi
+from signaling.registry import MemoryRegistry
+from signaling.store_sqlite import SqliteStore
+from signaling.tokens import Authority, Everybody, SharedSecret
+from surtitle import __version__
+from surtitle.settings import Settings, cache_folder
+from turn.credentials import TurnServers
+
+log = structlog.get_logger(__name__)
+
+VOICES: Final = Path(__file__).parent / "voices"
+"""Our own recordings, for the demo and the page's recorded speaker."""
+
+
+class OneNode:
+    """The directory of a process that has one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def node(self, node_id: str) -> NodeApi:
+        """See `NodeDirectory`."""
+        if node_id != self._node.id:
+            raise ContractError("unavailable", "no such node", 1000)
+        return self._node
+
+
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[Gateway]:
+    """A running server. Leaving drains it: last words become final and are written.
+
+    Raises `SettingsError`, `models.ModelUnavailable`, `EngineFailed`, or OSError where the
+    port is taken.
+    """
+    settings.check()
+    use_addresses([settings.advertise] if settings.advertise else host_addresses())
+    authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
+    if not settings.secret:
+        log.warning("no secret: listening on loopback only, and everybody may do everything")
+    name, device = models.choose(settings.model, settings.device)
+    weights = await asyncio.to_thread(models.locate, name, cache_folder() / "models")
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqliteStore(settings.data / "surtitle.db"))
+        bus, registry, metrics = MemoryBus(), MemoryRegistry(), Metrics()
+        engine = await stack.enter_async_context(
+            Engine(EngineSettings(weights, name, device, settings.threads))
+        )
+        log.info(
+            "recognizer ready",
+            model=name,
+            device=engine.info.device,
+            load_seconds=round(engine.info.load_seconds, 2),
+        )
+        node = await stack.enter_async_context(
+            Node(settings.node_id, settings.capacity_on(device), engine, bus, registry)
+        )
+        metrics.add(lambda: node_readings(node))
+
+        async def store_answers() -> bool:
+            await store.calls(1)
+            return True
+
+        health = Health(__version__, node=node, checks={"store": store_answers})
+        yield await stack.enter_async_context(
+            Gateway(
+                host=settings.host,
+                port=settings.port,
+                bus=bus,
+                registry=registry,
+                nodes=OneNode(node),
+                store=store,
+                authority=authority,
+                turn=TurnServers(settings.turn_urls, settings.turn_secret),
+                health=health,
+                metrics=metrics,
+                origins=list(settings.origins),
+                voices=VOICES,
+            )
+        )
+
+
+def node_readings(node: Node) -> Iterable[Reading]:
+    """What a node shows to Prometheus."""
+    scheduler, counts = node.scheduler, node.counts
+    done = scheduler.counts
+    yield "streams", "Speakers being captioned.", node.streams
+    yield "capacity_streams", "Speakers that can be captioned at once.", node.capacity
+    yield "audio_seconds_total", "Audio received, in seconds.", counts.audio_seconds
+    yield "audio_lost_seconds_total", "Speech never recognized, in seconds.", done.lost_seconds
+    yield (
+        "recognized_seconds_total",
+        "Audio given to the recognizer, partials included, in seconds.",
+        done.recognized_seconds,
+    )
+    yield "caption_finals_total", "Finals published.", counts.finals
+    yield "caption_partials_total", "Partials published.", counts.partials
+    yield "backlog_seconds", "Audio of finals that wait, in seconds.", scheduler.backlog_seconds
+    yield "waiting_partials", "Speakers whose partial waits.", scheduler.waiting_partials
+    yield "recognizer_restarts_total", "Recognizer processes replaced.", node.engine.restarts
+    yield "recognizer_failures_total", "Windows never recognized.", done.failures
+    yield "speakers_failed_total", "Speakers ended by a fault.", counts.speakers_failed

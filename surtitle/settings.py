@@ -1,0 +1,77 @@
+"""What can be set; the command line and `SURTITLE_…` variables fill it in."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class UserError(Exception):
+    """What a command tells its user in one line before it exits with 1."""
+
+
+class SettingsError(UserError):
+    """Settings that do not go together; the message says what to do."""
+
+
+def data_folder() -> Path:
+    """Where the embedded store is unless told otherwise (XDG Base Directory)."""
+    return _xdg("XDG_DATA_HOME", ".local/share")
+
+
+def cache_folder() -> Path:
+    """Where models are put together."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def _xdg(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "surtitle"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Of `surtitle run`. `capacity` is in speakers, 0 for what the machine suggests."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    model: str = "auto"
+    device: str = "auto"
+    data: Path = field(default_factory=data_folder)
+    secret: str = ""
+    node_id: str = "node-1"
+    advertise: str = ""
+    capacity: int = 0
+    origins: tuple[str, ...] = ()
+    sfu: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret: str = ""
+
+    def check(self) -> None:
+        """Raise `SettingsError` for what cannot be meant."""
+        if not self.secret and not _is_loopback(self.host):
+            raise SettingsError(
+                f"--host {self.host} can be reached from other machines, so --secret must be set "
+                "(SURTITLE_SECRET): without one everybody may do everything."
+            )
+        if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
+            raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
+
+    @property
+    def threads(self) -> int:
+        """CPU threads for the recognizer: half the cores, since media needs some too."""
+        return max(1, min(4, (os.cpu_count() or 2) // 2))
+
+    def capacity_on(self, device: str) -> int:
+        """Speakers at once; see `docs/benchmarks.md` for what this rests on."""
+        if self.capacity:
+            return self.capacity
+        return 64 if device == "cuda" else 4 * (os.cpu_count() or 1)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
