@@ -1,0 +1,83 @@
+// The first screen: who joins which call, with what.
+
+import { listDevices, type Kind } from "./devices";
+import { byId } from "./dom";
+import { fillLanguages } from "./languages";
+import type { Choice } from "./ownmedia";
+import { keep, remember } from "./preferences";
+
+export interface JoinChoice {
+  name: string;
+  call: string;
+  language: string;
+  devices: Record<Kind, Choice>;
+}
+
+export class JoinForm {
+  readonly #form = byId<HTMLFormElement>("join");
+  readonly #name = byId<HTMLInputElement>("name");
+  readonly #call = byId<HTMLInputElement>("call");
+  readonly #language = byId<HTMLSelectElement>("language");
+  readonly #button = byId<HTMLButtonElement>("join-button");
+  readonly #message = byId("join-message");
+
+  constructor(call: string | null, onJoin: (choice: JoinChoice) => void) {
+    this.#name.value = remember("surtitle.name") ?? "";
+    if (call) this.#call.value = call;
+    fillLanguages(this.#language);
+    this.#language.value = remember("surtitle.language") ?? "auto";
+    if (this.#language.selectedIndex < 0) this.#language.value = "auto";
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const choice = this.#choice();
+      keep("surtitle.name", choice.name);
+      keep("surtitle.language", choice.language);
+      onJoin(choice);
+    });
+    for (const kind of ["microphone", "camera"]) {
+      byId(`${kind}-enabled`).addEventListener("change", () => void this.refreshDevices());
+    }
+    void this.refreshDevices();
+    if (this.#name.value === "") this.#name.focus();
+  }
+
+  setBusy(busy: boolean): void {
+    this.#button.disabled = busy;
+    this.#button.textContent = busy ? "Joining…" : "Join the call";
+    if (busy) this.say("");
+  }
+
+  say(message: string, kind: "note" | "problem" = "problem"): void {
+    this.#message.textContent = message;
+    this.#message.dataset["kind"] = kind;
+  }
+
+  focus(): void {
+    this.#button.focus();
+  }
+
+  /** Offers a choice where there is one to make and the browser tells the names. */
+  async refreshDevices(): Promise<void> {
+    for (const [id, kind] of [["microphone", "audio"], ["camera", "video"]] as const) {
+      const select = byId<HTMLSelectElement>(id);
+      const named = (await listDevices(kind)).filter(({ label }) => label !== "");
+      const chosen = select.value;
+      select.replaceChildren(...named.map(({ label, deviceId }) => new Option(label, deviceId)));
+      if (named.some(({ deviceId }) => deviceId === chosen)) select.value = chosen;
+      select.hidden = named.length < 2 || !byId<HTMLInputElement>(`${id}-enabled`).checked;
+    }
+  }
+
+  #choice(): JoinChoice {
+    const device = (id: string): Choice => ({
+      enabled: byId<HTMLInputElement>(`${id}-enabled`).checked,
+      deviceId: byId<HTMLSelectElement>(id).value,
+    });
+    return {
+      name: this.#name.value.trim(),
+      call: this.#call.value.trim(),
+      language: this.#language.value,
+      devices: { audio: device("microphone"), video: device("camera") },
+    };
+  }
+}

@@ -1,0 +1,101 @@
+// The dialog with a viewer's choices about captions; they take effect at once.
+
+import { byId } from "./dom";
+import { fillLanguages } from "./languages";
+import { loadPreferences, savePreferences, type Preferences } from "./preferences";
+
+export interface SettingsEvents {
+  preferences(preferences: Preferences): void;
+  /** These three are the server's to accept; `false` puts the old choice back. */
+  captionsLanguage(feed: string): Promise<boolean>;
+  spokenLanguage(language: string): Promise<boolean>;
+  anonymous(hidden: boolean): Promise<boolean>;
+}
+
+const CHOICES = ["size", "lines", "font", "plate", "position"] as const;
+const SWITCHES = ["partials", "announce"] as const;
+
+export class Settings {
+  readonly #dialog = byId<HTMLDialogElement>("settings");
+  readonly #captionsLanguage = byId<HTMLSelectElement>("captions-language");
+  readonly #spokenLanguage = byId<HTMLSelectElement>("spoken-language");
+  readonly #anonymous = byId<HTMLInputElement>("anonymous");
+  readonly #events: SettingsEvents;
+  #preferences = loadPreferences();
+
+  constructor(events: SettingsEvents) {
+    this.#events = events;
+    fillLanguages(this.#captionsLanguage);
+    fillLanguages(this.#spokenLanguage);
+    byId("settings-button").addEventListener("click", () => this.#dialog.showModal());
+    this.#dialog.addEventListener("click", (event) => {
+      if (event.target === this.#dialog) this.#dialog.close();
+    });
+    for (const name of CHOICES) byId<HTMLSelectElement>(`pref-${name}`).value = String(this.#preferences[name]);
+    for (const name of SWITCHES) byId<HTMLInputElement>(`pref-${name}`).checked = this.#preferences[name];
+    for (const name of [...CHOICES, ...SWITCHES]) {
+      byId(`pref-${name}`).addEventListener("change", () => this.#read());
+    }
+    this.#ask(this.#captionsLanguage, (feed) => events.captionsLanguage(feed));
+    this.#ask(this.#spokenLanguage, (language) => events.spokenLanguage(language));
+    this.#anonymous.addEventListener("change", () => {
+      const wanted = this.#anonymous.checked;
+      void events.anonymous(wanted).then((accepted) => {
+        if (!accepted) this.#anonymous.checked = !wanted;
+      });
+    });
+    this.#apply();
+  }
+
+  get preferences(): Preferences {
+    return this.#preferences;
+  }
+
+  /** For a new call: nothing of the last one is still set. */
+  reset(spokenLanguage: string): void {
+    this.#spokenLanguage.value = spokenLanguage;
+    this.#captionsLanguage.value = "spoken";
+    this.#anonymous.checked = false;
+  }
+
+  close(): void {
+    this.#dialog.close();
+  }
+
+  #ask(select: HTMLSelectElement, change: (value: string) => Promise<boolean>): void {
+    let before = select.value;
+    select.addEventListener("focus", () => (before = select.value));
+    select.addEventListener("change", () => {
+      const wanted = select.value;
+      void change(wanted).then((accepted) => {
+        if (accepted) before = wanted;
+        else select.value = before;
+      });
+    });
+  }
+
+  #read(): void {
+    const chosen = (name: (typeof CHOICES)[number]): string => byId<HTMLSelectElement>(`pref-${name}`).value;
+    this.#preferences = {
+      size: Number(chosen("size")),
+      lines: Number(chosen("lines")),
+      font: chosen("font") as Preferences["font"],
+      plate: chosen("plate") as Preferences["plate"],
+      position: chosen("position") as Preferences["position"],
+      partials: byId<HTMLInputElement>("pref-partials").checked,
+      announce: byId<HTMLInputElement>("pref-announce").checked,
+    };
+    savePreferences(this.#preferences);
+    this.#apply();
+  }
+
+  /** Looks are the style sheet's business: it reads them from the root element. */
+  #apply(): void {
+    const root = document.documentElement;
+    root.style.setProperty("--caption-scale", String(this.#preferences.size / 100));
+    root.dataset["captionFont"] = this.#preferences.font;
+    root.dataset["captionPlate"] = this.#preferences.plate;
+    root.dataset["captionPosition"] = this.#preferences.position;
+    this.#events.preferences(this.#preferences);
+  }
+}
