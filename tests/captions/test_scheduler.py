@@ -1,0 +1,378 @@
+"""Whose turn it is, with an engine that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from captions.engine import EngineFailed
+from captions.scheduler import Request, Scheduler
+from captions.types import SAMPLE_RATE, Hypothesis
+from captions.window import Window
+
+
+class ScriptedEngine:
+    """Answers when told to; what it was asked for and in which order stays."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.fails = False
+
+    async def recognize(self, window: Window) -> Hypothesis:
+        self.asked.append(str(window.language))
+        await self.open.wait()
+        if self.fails:
+            raise EngineFailed("scripted")
+        return Hypothesis((), str(window.language))
+
+    async def obey(self, step: str) -> None:
+        """Fail from now on, or not; hold answers back, or let some go out."""
+        self.fails = {"fail": True, "mend": False}.get(step, self.fails)
+        if step == "slow":
+            self.open.clear()
+        if step == "run":
+            self.open.set()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+class Wish:
+    """A request whose window names it; knows how often it was answered."""
+
+    def __init__(
+        self, name: str, call: str = "c", speaker: str = "s", seconds: float = 1.0
+    ) -> None:
+        self.answers: list[Hypothesis | None] = []
+        self.wanted = True
+        self.windows = 0
+        self.name = name
+        self.request = Request(call, speaker, self.window, self.answers.append, seconds)
+
+    def window(self) -> Window | None:
+        self.windows += 1
+        samples = np.zeros(round(self.request.seconds * SAMPLE_RATE), np.int16)
+        return Window(samples, language=self.name) if self.wanted else None
+
+
+@contextlib.asynccontextmanager
+async def running(scheduler: Scheduler) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(scheduler.run())
+        try:
+            yield
+        finally:
+            run.cancel()
+
+
+async def settle() -> None:
+    """Let the scheduler do all that it can do now."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def test_finals_go_before_partials():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    for n in range(3):
+        scheduler.submit_partial(Wish(f"partial {n}", speaker=f"s{n}").request)
+    scheduler.submit_final(Wish("final", speaker="s9").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["final", "partial 0", "partial 1", "partial 2"]
+    assert (scheduler.counts.finals, scheduler.counts.partials) == (1, 3)
+    assert scheduler.counts.recognized_seconds == 4
+
+
+async def test_of_a_speakers_partials_only_the_newest_is_made():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    wishes = [Wish(f"{n}") for n in range(5)]
+    for wish in wishes:
+        scheduler.submit_partial(wish.request)
+    assert scheduler.waiting_partials == 1
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["4"]
+    assert [len(wish.answers) for wish in wishes] == [1] * 5
+
+
+async def test_a_window_is_made_when_its_turn_comes_and_not_before():
+    engine = ScriptedEngine()
+    engine.open.clear()
+    scheduler = Scheduler(engine)
+    first, second = Wish("first", speaker="a"), Wish("second", speaker="b")
+    async with running(scheduler):
+        scheduler.submit_partial(first.request)
+        scheduler.submit_partial(second.request)
+        await settle()
+        assert (first.windows, second.windows) == (1, 0)
+        engine.open.set()
+        await settle()
+    assert (first.windows, second.windows) == (1, 1)
+
+
+async def test_an_answer_comes_before_the_next_window_is_made():
+    """The words that it commits are forced in the next window of that speaker."""
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    order: list[str] = []
+
+    def request(name: str) -> Request:
+        def window() -> Window:
+            order.append(f"window {name}")
+            return Window(np.zeros(160, np.int16))
+
+        return Request("c", "s", window, lambda _: order.append(f"answer {name}"))
+
+    scheduler.submit_final(request("1"))
+    scheduler.submit_final(request("2"))
+    async with running(scheduler):
+        await settle()
+    assert order == ["window 1", "answer 1", "window 2", "answer 2"]
+
+
+async def test_a_final_takes_the_place_of_the_speakers_waiting_partial():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    partial, other = Wish("partial"), Wish("other's", speaker="other")
+    scheduler.submit_partial(partial.request)
+    scheduler.submit_partial(other.request)
+    scheduler.submit_final(Wish("final").request)
+    assert partial.answers == [None]
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["final", "other's"]
+
+
+async def test_the_finals_of_a_speaker_keep_their_order():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    for n in range(4):
+        scheduler.submit_final(Wish(f"{n}").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["0", "1", "2", "3"]
+
+
+async def test_calls_take_turns_and_within_a_call_its_speakers():
+    """A call of many speakers gets no more turns than a call of one."""
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+
+    def again(call: str, speaker: str) -> None:
+        def answered(hypothesis: Hypothesis | None) -> None:
+            if hypothesis and len(engine.asked) < 12:
+                again(call, speaker)
+
+        window = Window(np.zeros(160, np.int16), language=f"{call}{speaker}")
+        scheduler.submit_partial(Request(call, speaker, lambda: window, answered))
+
+    for speaker in "abc":
+        again("big-", speaker)
+    again("small-", "x")
+    async with running(scheduler):
+        await settle()
+    assert engine.asked[:12] == ["big-a", "small-x", "big-b", "small-x", "big-c", "small-x"] * 2
+
+
+async def test_a_quiet_speaker_does_not_wait_for_a_talkative_one():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    for n in range(3):
+        scheduler.submit_final(Wish(f"talkative {n}", speaker="t").request)
+    scheduler.submit_final(Wish("quiet", speaker="q").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked.index("quiet") == 1
+
+
+async def test_what_does_not_fit_the_backlog_is_answered_with_none_at_once_and_counted():
+    scheduler = Scheduler(ScriptedEngine(), longest_backlog_seconds=10)
+    fits, too_much, small = Wish("a", seconds=8), Wish("b", seconds=3), Wish("c", seconds=2)
+    for wish in (fits, too_much, small):
+        scheduler.submit_final(wish.request)
+    assert (fits.answers, too_much.answers, small.answers) == ([], [None], [])
+    assert scheduler.counts.lost_seconds == 3
+    assert scheduler.backlog_seconds == 10
+    async with running(scheduler):
+        await settle()
+    assert scheduler.backlog_seconds == 0
+    assert len(fits.answers) == len(small.answers) == 1
+
+
+async def test_a_window_that_is_no_longer_wanted_costs_no_recognition():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    final, partial = Wish("final"), Wish("partial", speaker="other")
+    final.wanted = partial.wanted = False
+    scheduler.submit_final(final.request)
+    scheduler.submit_partial(partial.request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == []
+    assert final.answers == partial.answers == [None]
+    assert scheduler.counts.recognized_seconds == 0
+
+
+async def test_a_failure_is_counted_and_the_next_turn_comes():
+    engine = ScriptedEngine()
+    engine.fails = True
+    scheduler = Scheduler(engine)
+    wishes = [Wish("final", seconds=4), Wish("partial", speaker="other", seconds=2)]
+    scheduler.submit_final(wishes[0].request)
+    scheduler.submit_partial(wishes[1].request)
+    async with running(scheduler):
+        await settle()
+        engine.fails = False
+        last = Wish("last")
+        scheduler.submit_final(last.request)
+        await settle()
+    assert [wish.answers for wish in wishes] == [[None], [None]]
+    assert last.answers == [Hypothesis((), "last")]
+    assert scheduler.counts.failures == 2
+    assert scheduler.counts.lost_seconds == 4
+
+
+async def test_nothing_is_left_unanswered_when_the_scheduler_ends():
+    engine = ScriptedEngine()
+    engine.open.clear()
+    scheduler = Scheduler(engine)
+    wishes = [Wish(f"{n}", speaker=f"s{n}") for n in range(4)]
+    async with running(scheduler):
+        scheduler.submit_final(wishes[0].request)
+        scheduler.submit_final(wishes[1].request)
+        scheduler.submit_partial(wishes[2].request)
+        await settle()
+        assert engine.asked == ["0"]
+    for wish in wishes[2:]:
+        scheduler.submit_partial(wish.request)
+    late = Wish("late")
+    scheduler.submit_final(late.request)
+    assert [wish.answers for wish in wishes[:2]] == [[None], [None]]
+    assert [set(wish.answers) for wish in wishes[2:]] == [{None}, {None}]
+    assert late.answers == [None]
+    assert scheduler.counts.lost_seconds == 3
+
+
+async def test_a_speaker_who_left_still_gets_finals_but_no_partial():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    final, partial = Wish("final"), Wish("partial")
+    scheduler.submit_final(final.request)
+    scheduler.submit_partial(partial.request)
+    scheduler.forget("c", "s")
+    assert partial.answers == [None]
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["final"]
+
+
+async def test_nothing_is_kept_of_speakers_who_left():
+    """Nor of those whose last final was made after they had left."""
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    async with running(scheduler):
+        for n in range(20):
+            before, after = Wish("before", f"c{n}", "a"), Wish("after", f"c{n}", "b")
+            scheduler.submit_final(before.request)
+            scheduler.submit_partial(Wish("partial", f"c{n}", "b").request)
+            await settle()
+            scheduler.forget(f"c{n}", "a")
+            scheduler.submit_final(after.request)
+            scheduler.submit_final(Wish("after", f"c{n}", "b").request)
+            scheduler.forget(f"c{n}", "b")
+            await settle()
+    assert scheduler._last_turn == {}
+    assert scheduler._leaving == set()
+
+
+async def test_a_call_keeps_its_turn_while_one_of_its_speakers_is_there():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    async with running(scheduler):
+        for speaker in "ab":
+            scheduler.submit_final(Wish(speaker, speaker=speaker).request)
+        await settle()
+        scheduler.forget("c", "a")
+        scheduler.submit_final(Wish("had a turn", speaker="b").request)
+        scheduler.submit_final(Wish("had none", call="new").request)
+        await settle()
+    assert engine.asked[2:] == ["had none", "had a turn"]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["final", "partial", "unwanted", "forget", "fail", "mend", "run", "slow"]),
+        st.sampled_from(["c1", "c2"]),
+        st.sampled_from("abc"),
+        st.integers(1, 6),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order(
+    steps: list[tuple[str, str, str, int]],
+):
+    wishes: list[Wish] = []
+    answered: list[tuple[str, str, int]] = []
+
+    def wish(n: int, call: str, speaker: str, seconds: int, *, final: bool) -> Wish:
+        made = Wish(str(n), call, speaker, seconds)
+
+        def answer(hypothesis: Hypothesis | None) -> None:
+            made.answers.append(hypothesis)
+            if final and hypothesis:
+                answered.append((call, speaker, n))
+
+        made.request = Request(call, speaker, made.window, answer, seconds)
+        wishes.append(made)
+        return made
+
+    async def play() -> None:
+        engine = ScriptedEngine()
+        scheduler = Scheduler(engine, longest_backlog_seconds=15)
+        async with running(scheduler):
+            await asyncio.sleep(0)
+            for n, (step, call, speaker, seconds) in enumerate(steps):
+                if step == "final":
+                    scheduler.submit_final(wish(n, call, speaker, seconds, final=True).request)
+                elif step in ("partial", "unwanted"):
+                    made = wish(n, call, speaker, seconds, final=False)
+                    made.wanted = step == "partial"
+                    scheduler.submit_partial(made.request)
+                elif step == "forget":
+                    scheduler.forget(call, speaker)
+                else:
+                    await engine.obey(step)
+                assert scheduler.backlog_seconds <= 15
+
+    asyncio.run(play())
+    assert [len(made.answers) for made in wishes] == [1] * len(wishes)
+    for speaker in {(call, speaker) for call, speaker, _ in answered}:
+        order = [n for call, name, n in answered if (call, name) == speaker]
+        assert order == sorted(order)
+
+
+async def test_an_error_that_is_not_the_engines_own_ends_the_scheduler_and_answers_all():
+    class Broken(ScriptedEngine):
+        async def recognize(self, window: Window) -> Hypothesis:
+            raise RuntimeError("scripted")
+
+    scheduler = Scheduler(Broken())
+    wishes = [Wish("1"), Wish("2")]
+    for wish in wishes:
+        scheduler.submit_final(wish.request)
+    with pytest.raises(RuntimeError, match="scripted"):
+        await scheduler.run()
+    assert [wish.answers for wish in wishes] == [[None], [None]]
