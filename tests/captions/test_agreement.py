@@ -10,7 +10,9 @@ from captions.agreement import Agreement, agreeing_words, spoken_form
 from captions.types import HeardWord, join
 
 # Few words, so that hypotheses often agree for a while.
-WORD = st.sampled_from([" ask", " Ask", " ask,", " not", " what", " self", "-made", " ", "好"])
+WORD = st.sampled_from(
+    [" ask", " Ask", " ask,", " not", " what", " self", "-made", " self-made", " ", "好"]
+)
 TEXTS = st.lists(WORD, max_size=8)
 SETTINGS = st.builds(
     Agreement,
@@ -104,6 +106,14 @@ def test_a_hypothesis_that_drops_stable_text_changes_nothing():
     assert not agreement.update(sentence("bask not what your"))
     assert agreement.stable_text == "ask not what"
     assert agreement.shown == shown
+
+
+def test_words_that_are_grouped_otherwise_later_take_nothing_back():
+    agreement = Agreement(agreeing=2, hold_back=0)
+    agreement.update(said(" self-made"))
+    agreement.update(said(" self-made"))
+    assert agreement.update(said(" self", "-made", " man"))
+    assert agreement.stable_text == "self-made"
 
 
 def test_a_limit_holds_back_what_would_be_committed_but_takes_nothing_back():

@@ -380,7 +380,7 @@ def test_long_speech_is_split_without_losing_or_doubling_a_word(
 
 def test_a_minute_without_a_pause_is_many_captions_that_meet():
     driver = Driver(listen)
-    spans = [(0.35, 0.05)] * 150
+    spans = [(0.4, 0.0)] * 150
     for chunk in chunks(track(spans)):
         driver.feed(chunk)
     driver.end()
@@ -400,13 +400,15 @@ def test_a_minute_without_a_pause_is_many_captions_that_meet():
 def test_a_recognizer_that_never_answers_costs_no_audio():
     """Without hypotheses there is no split; the endpointer cuts, and finals have it all."""
     driver = Driver(listen, turns=lambda: False)
-    for chunk in chunks(track([(0.35, 0.05)] * 150)):
+    samples = track([(0.35, 0.05)] * 150)
+    for chunk in chunks(samples):
         driver.feed(chunk)
     driver.end()
     finals = [(start, window.samples) for start, window in driver.windows]
     assert len(finals) >= 3
-    for (start, samples), (after, _) in pairwise(finals):
-        assert start + len(samples) == after
+    for start, heard in finals:
+        assert np.array_equal(heard, samples[start : start + len(heard)])
+    assert all(start + len(heard) == after for (start, heard), (after, _) in pairwise(finals))
     assert all(window.timed and not window.prefix for _, window in driver.windows)
     check_revisions(driver.drafts)
 

@@ -162,6 +162,16 @@ def test_speech_without_a_pause_is_cut_at_its_least_speech_like_place():
     assert (first.end, second.start, second.end) == (520, 520, 600)
 
 
+def test_speech_without_any_pause_is_cut_again_and_again():
+    course = [0.5 if n % 100 == 99 else SPEECH for n in range(3000)]
+    heard = endpoint(course, RULES)
+    assert len(heard) == 6
+    for utterance in heard[:-1]:
+        assert utterance.cut
+        assert utterance.end % 100 == 99
+        assert utterance.end - utterance.start <= RULES.longest_frames
+
+
 def test_speech_that_pauses_where_it_must_be_cut_is_closed_and_nothing_opens_behind_it():
     course = [SPEECH] * (RULES.longest_frames - RULES.gap_frames) + [SILENCE] * 100
     (only,) = endpoint(course, RULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count, pairwise
 
 import numpy as np
@@ -247,6 +248,29 @@ def test_a_hypothesis_that_cannot_be_trusted_splits_nothing(hypothesis: Hypothes
     utterance.partial(good)
     assert utterance.split(hypothesis, lambda: "u-2") is None
     assert not utterance.done
+
+
+def test_no_seam_falls_before_the_end_of_the_stable_text_or_before_all_text():
+    """Words may be grouped otherwise than when they were committed."""
+    utterance = Utterance("u-1", 0, rules=SplitRules(0, 0, 0))
+    utterance.grow(audio(3))
+    for _ in range(3):
+        utterance.partial(heard("self-made", "men", "are", timed=True))
+    regrouped = heard("self", "made", "men", "are", timed=True)
+    first = replace(regrouped.words[1], text="-made")
+    regrouped = replace(regrouped, words=(regrouped.words[0], first, *regrouped.words[2:]))
+    for _ in range(2):
+        utterance.partial(regrouped)
+    final, _ = split(utterance, regrouped)
+    assert final.text.startswith("self-made")
+
+    blank = heard("", "yes", "it", "is", timed=True)
+    utterance = Utterance("u-1", 0, rules=SplitRules(0, 0, 0))
+    utterance.grow(audio(3))
+    utterance.partial(blank)
+    utterance.partial(blank)
+    final, _ = split(utterance, blank)
+    assert final.text
 
 
 def test_the_captions_of_a_split_meet_at_the_seam_and_the_audio_overlaps_it():
