@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from captions.endpoint import Closed, Endpointer, EndpointRules, Opened
 from captions.types import Hypothesis, PcmChunk, Samples, to_samples
-from captions.utterance import SHORTEST_PARTIAL, Draft, SplitRules, Utterance
+from captions.utterance import SHORTEST_PARTIAL, Draft, Utterance, UtteranceRules
 from captions.vad import FRAME
 from captions.window import Window
 
@@ -34,22 +34,29 @@ class SpeechDetector(Protocol):
 class CaptionerRules:
     """How a speaker's audio becomes utterances and partials.
 
-    `beat` is the time between partials; a gap in the audio up to `longest_gap` is filled
-    with silence, a longer one ends the utterance. Both in samples.
+    `beat` is the time between partials. After `settle_after` of silence one more is made
+    at once: unless speech goes on, it becomes the final without another decode. A gap in
+    the audio up to `longest_gap` is filled with silence, a longer one ends the utterance.
+    All in samples.
     """
 
-    beat: int = to_samples(0.32)
+    beat: int = to_samples(0.4)
+    settle_after: int = to_samples(0.2)
     longest_gap: int = to_samples(0.5)
     endpoint: EndpointRules = EndpointRules()
-    split: SplitRules = SplitRules()
+    utterance: UtteranceRules = UtteranceRules()
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An utterance whose turn it is: its final, or a partial of what there is."""
+    """An utterance whose turn it is: its final, or a partial of what there is.
+
+    `known` is the answer of a final that needs no recognition.
+    """
 
     utterance: Utterance
     final: bool
+    known: Hypothesis | None = None
 
     def window(self) -> Window | None:
         """The newest audio of it, None where its time has passed."""
@@ -81,6 +88,7 @@ class Captioner:
         self._open: Utterance | None = None
         self._next_partial = 0
         self._started = False
+        self._last_language: str | None = None
 
     @property
     def speaking(self) -> bool:
@@ -116,6 +124,12 @@ class Captioner:
 
     def heard(self, due: Due, hypothesis: Hypothesis | None) -> list[Draft]:
         """The answer to `due`; None where the recognizer could not take it."""
+        drafts = self._drafts(due, hypothesis)
+        if drafts:
+            self._last_language = drafts[-1].language
+        return drafts
+
+    def _drafts(self, due: Due, hypothesis: Hypothesis | None) -> list[Draft]:
         utterance = due.utterance
         if due.final:
             draft = utterance.final(hypothesis)
@@ -161,11 +175,19 @@ class Captioner:
                 due.append(self._close(event))
         self._grow_open()
         self._forget()
-        if self._open and self._endpointer.now >= self._next_partial:
+        if self._open and self._partial_is_due(self._open):
             self._next_partial = self._endpointer.now + self._rules.beat
-            if self._open.length >= SHORTEST_PARTIAL:
-                due.append(Due(self._open, final=False))
+            due.append(Due(self._open, final=False))
         return due
+
+    def _partial_is_due(self, utterance: Utterance) -> bool:
+        was_pausing = utterance.pausing
+        utterance.pausing = self._endpointer.silent_samples >= self._rules.settle_after
+        if utterance.length < SHORTEST_PARTIAL:
+            return False
+        if utterance.pausing:
+            return not was_pausing
+        return self._endpointer.now >= self._next_partial
 
     def _remember(self, samples: Samples) -> None:
         self._past.append(samples)
@@ -185,7 +207,8 @@ class Captioner:
             self._name_utterance(),
             max(start, begin),
             language=self.language,
-            rules=self._rules.split,
+            expected=self._last_language,
+            rules=self._rules.utterance,
         )
         self._next_partial = 0
 
@@ -206,7 +229,7 @@ class Captioner:
                 self._name_utterance(),
                 closed.end,
                 language=self.language or utterance.language,
-                rules=self._rules.split,
+                rules=self._rules.utterance,
             )
             self._open.grow(rest)
-        return Due(utterance, final=True)
+        return Due(utterance, final=True, known=utterance.settled(closed.speech_end))

@@ -26,6 +26,9 @@ SHORTEST_WINDOW_SECONDS: Final = 8.0
 MARGIN_SECONDS: Final = 1.0
 LONGEST_WINDOW_SECONDS: Final = 30.0
 
+CLEARLY_HEARD: Final = 0.8
+"""A language less likely than this does not take the place of the one expected."""
+
 _FRAMES_PER_SECOND: Final = 100
 _TOKENS_PER_SECOND: Final = 50  # of the encoder's output; 20 ms a position
 
@@ -137,12 +140,16 @@ class Recognizer:
         )
 
     def _language(self, window: Window, encoded: Any) -> tuple[str, float]:
+        """The language to decode in, and how likely it is the one that is spoken."""
         if not self._multilingual:
             return "en", 1.0
-        if window.language is not None and window.language in self.languages:
-            return window.language, 1.0
-        token, probability = self._model.detect_language(encoded)[0][0]
-        return token[2:-2], float(probability)
+        if window.language in self.languages:
+            return str(window.language), 1.0
+        likely = {token[2:-2]: p for token, p in self._model.detect_language(encoded)[0]}
+        heard = max(likely, key=lambda code: likely[code])
+        if window.expected in likely and likely[heard] < CLEARLY_HEARD:
+            heard = str(window.expected)
+        return heard, float(likely[heard])
 
     def _timed(
         self,

@@ -29,23 +29,33 @@ from captions.window import Window
 SHORTEST_PARTIAL: Final = to_samples(0.5)
 """Less audio than this is not worth a partial."""
 
+SETTLING: Final = to_samples(0.16)
+"""This much silence behind the speech, and a hypothesis of it is as good as the final's."""
+
 _NO_SPEECH: Final = 0.6
 _UNLIKELY: Final = -1.0
+_LIKELY_LANGUAGE: Final = 0.6
 _OVERLAP_WORDS: Final = 3
 _OVERLAP_LONGEST: Final = to_samples(3)
 
 
 @dataclass(frozen=True, slots=True)
-class SplitRules:
-    """When an utterance without a pause is split, in samples of its length.
+class UtteranceRules:
+    """What depends on an utterance's length, in samples.
 
-    From `from_length` on at the end of a sentence or clause, from `at_length` on between
-    any two words; the part before keeps at least `shortest`.
+    A detected language is taken from `sure_length` on where it is likely, from
+    `any_length` on in any case; before that nothing is shown. Nothing is committed before
+    `first_commit`: the first words are often misheard until more of them are there.
+    Without a pause it is split, from `from_length` on at the end of a sentence or clause,
+    from `at_length` on between any two words; the part before keeps at least `shortest`.
     """
 
     from_length: int = to_samples(10)
     at_length: int = to_samples(12.5)
     shortest: int = to_samples(5)
+    first_commit: int = to_samples(2.0)
+    sure_length: int = to_samples(1.0)
+    any_length: int = to_samples(3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +92,21 @@ class Utterance:
         first: tuple[HeardWord, ...] = (),
         shown_from: int | None = None,
         language: str | None = None,
-        rules: SplitRules | None = None,
+        expected: str | None = None,
+        rules: UtteranceRules | None = None,
     ) -> None:
         """Open at sample `start`.
 
         `carried` are words before a split, heard again but not shown; `first` what was
         already heard behind them; `shown_from` the sample where those begin; `language` a
-        Whisper code once it is known.
+        Whisper code once it is known, `expected` the one that is likely.
         """
         self.name = name
         self.start = start
         self._shown_from = start if shown_from is None else shown_from
         self.language = language
-        self._rules = rules or SplitRules()
+        self._expected = expected
+        self._rules = rules or UtteranceRules()
         self._carried = carried
         self._agreement = Agreement()
         if first:
@@ -105,6 +117,9 @@ class Utterance:
         self._shown: str | None = None
         self._shown_stable = 0
         self._speech_end: int | None = None
+        self._asked_until = start
+        self._newest: tuple[int, Hypothesis | None] = (start, None)
+        self.pausing = False
         self.done = False
 
     @property
@@ -146,23 +161,35 @@ class Utterance:
         self._speech_end = min(speech_end, self.end)
         return samples[keep:]
 
+    def settled(self, speech_end: int) -> Hypothesis | None:
+        """The newest hypothesis, where it heard all of the speech and silence behind it."""
+        heard_until, hypothesis = self._newest
+        return hypothesis if heard_until >= speech_end + SETTLING else None
+
     def window(self) -> Window:
         """What to recognize now: all audio there is, the agreed words forced."""
+        self._asked_until = self.end
         forced = self._carried + self._agreement.committed
         return Window(
             samples=self.samples,
             language=self.language,
+            expected=self._expected,
             prefix=tuple(word.tokens for word in forced),
-            timed=self.closed or self._length >= self._rules.from_length,
+            timed=self.closed or self.pausing or self._length >= self._rules.from_length,
         )
 
     def partial(self, hypothesis: Hypothesis) -> Draft | None:
         """Take a hypothesis of the open utterance; None where nothing new is to be shown."""
+        if hypothesis.timed:
+            self._newest = (self._asked_until, hypothesis)
         words = self._behind_carried(hypothesis)
         # Once closed, the hypothesis may be of audio that a cut gave to the next utterance.
         if self.closed or words is None or nothing_said(hypothesis):
             return None
-        if not self._agreement.update(words):
+        if not self._knows_language(hypothesis):
+            return None
+        young = self._length < self._rules.first_commit
+        if not self._agreement.update(words, limit=0 if young else None):
             return None
         shown = join(self._agreement.shown)
         stable = len(self._agreement.stable_text)
@@ -269,6 +296,14 @@ class Utterance:
         if not join(hypothesis.words[:count]).startswith(join(self._carried)):
             return None
         return hypothesis.words[count:]
+
+    def _knows_language(self, hypothesis: Hypothesis) -> bool:
+        """Whether a caption may be shown: its language is part of its key and stays."""
+        if self.language is not None or hypothesis.language == self._expected:
+            return True
+        sure = hypothesis.language_confidence >= _LIKELY_LANGUAGE
+        rules = self._rules
+        return self._length >= (rules.sure_length if sure else rules.any_length)
 
     def _adopt(self, hypothesis: Hypothesis) -> None:
         if self.language is None:

@@ -12,12 +12,14 @@ class Window:
     """A stretch of one speaker's audio to recognize.
 
     `samples` is int16 at 16 kHz, shape (n,), at most 30 s. `language` is a Whisper
-    language code, None to detect it. `prefix` are words (their tokens) that the text
+    language code, None to detect it; `expected` is then the language to keep to unless
+    another is clearly heard. `prefix` are words (their tokens) that the text
     must begin with. `timed` asks for the words' times.
     """
 
     samples: Samples
     language: str | None = None
+    expected: str | None = None
     prefix: tuple[tuple[int, ...], ...] = ()
     timed: bool = False
 

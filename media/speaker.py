@@ -121,6 +121,10 @@ class Speaker:
 
     def _submit(self, due: list[Due]) -> None:
         for item in due:
+            if item.known:
+                self._unanswered += 1
+                self._answer(item, item.known)
+                continue
             request = Request(
                 self._call.call,
                 self.participant.id,

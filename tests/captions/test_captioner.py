@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from captions.captioner import Captioner, CaptionerRules, Due
 from captions.endpoint import EndpointRules
 from captions.types import HeardWord, Hypothesis, PcmChunk, Samples, join, to_samples
-from captions.utterance import SHORTEST_PARTIAL, Draft, SplitRules
+from captions.utterance import SHORTEST_PARTIAL, Draft, UtteranceRules
 from captions.vad import FRAME
 from captions.window import Window
 
@@ -35,7 +35,7 @@ FAST = CaptionerRules(
         longest_frames=120,
         cut_window_frames=30,
     ),
-    split=SplitRules(to_samples(2), to_samples(2.5), to_samples(1)),
+    utterance=UtteranceRules(to_samples(2), to_samples(2.5), to_samples(1)),
 )
 """The same machine at a quicker pace, so that short tracks see all of it."""
 
@@ -217,9 +217,54 @@ def test_partials_come_at_the_beat_and_not_before_there_is_half_a_second():
     captioner = Captioner(ScriptedDetector(), lambda: "u-1")
     begun: list[int] = []
     for chunk in chunks(track([(3.0, 0)], lead=0)):
-        begun += [chunk.end for due in captioner.feed(chunk) if not due.final]
+        if chunk.end <= to_samples(3.0):
+            begun += [chunk.end for due in captioner.feed(chunk) if not due.final]
     assert begun[0] >= SHORTEST_PARTIAL
-    assert min(b - a for a, b in pairwise(begun)) >= to_samples(0.32) - FRAME
+    assert min(b - a for a, b in pairwise(begun)) >= to_samples(0.4) - FRAME
+
+
+def silence_is_asked_about_once(captioner: Captioner, seconds: float) -> list[Due]:
+    """The partials that become due in the pause behind speech of `seconds`."""
+    asked: list[Due] = []
+    for chunk in chunks(track([(seconds, 1)], lead=0)):
+        due = captioner.feed(chunk)
+        if chunk.end >= to_samples(seconds + 0.2):
+            asked += [item for item in due if not item.final]
+    return asked
+
+
+def test_in_a_pause_one_partial_is_made_and_no_more_until_speech_goes_on():
+    captioner = Captioner(ScriptedDetector(), lambda: "u-1")
+    assert len(silence_is_asked_about_once(captioner, 2.0)) == 1
+
+
+def test_what_was_heard_of_all_the_speech_becomes_the_final_without_another_decode():
+    captioner = Captioner(ScriptedDetector(), lambda: "u-1", "en")
+    finals: list[Due] = []
+    for chunk in chunks(track([(2.0, 1)], lead=0)):
+        for due in captioner.feed(chunk):
+            if due.final:
+                finals.append(due)
+                continue
+            window = due.window()
+            assert window
+            captioner.heard(due, listen(window))
+    (final,) = finals
+    assert final.known
+    (draft,) = captioner.heard(final, final.known)
+    assert draft.final
+    assert draft.text == "w0"
+
+
+def test_a_pause_that_nobody_answered_about_is_decoded_at_its_end():
+    captioner = Captioner(ScriptedDetector(), lambda: "u-1", "en")
+    finals = [
+        due
+        for chunk in chunks(track([(2.0, 1)], lead=0))
+        for due in captioner.feed(chunk)
+        if due.final
+    ]
+    assert [final.known for final in finals] == [None]
 
 
 def test_a_partial_whose_turn_comes_after_the_end_is_not_made_any_more():

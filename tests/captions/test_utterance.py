@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captions.types import HeardWord, Hypothesis, Samples, join, to_samples
-from captions.utterance import Draft, SplitRules, Utterance, nothing_said
+from captions.utterance import Draft, Utterance, UtteranceRules, nothing_said
 
 SPOKEN = [
     "ask",
@@ -252,7 +252,7 @@ def test_a_hypothesis_that_cannot_be_trusted_splits_nothing(hypothesis: Hypothes
 
 def test_no_seam_falls_before_the_end_of_the_stable_text_or_before_all_text():
     """Words may be grouped otherwise than when they were committed."""
-    utterance = Utterance("u-1", 0, rules=SplitRules(0, 0, 0))
+    utterance = Utterance("u-1", 0, rules=UtteranceRules(0, 0, 0))
     utterance.grow(audio(3))
     for _ in range(3):
         utterance.partial(heard("self-made", "men", "are", timed=True))
@@ -265,7 +265,7 @@ def test_no_seam_falls_before_the_end_of_the_stable_text_or_before_all_text():
     assert final.text.startswith("self-made")
 
     blank = heard("", "yes", "it", "is", timed=True)
-    utterance = Utterance("u-1", 0, rules=SplitRules(0, 0, 0))
+    utterance = Utterance("u-1", 0, rules=UtteranceRules(0, 0, 0))
     utterance.grow(audio(3))
     utterance.partial(blank)
     utterance.partial(blank)
@@ -341,7 +341,7 @@ def test_at_every_split_no_word_is_lost_or_doubled_and_times_go_on(
         at = end + to_samples(pause)
     track = np.zeros(at, np.int16)
     names = count(2)
-    utterance = Utterance("u-1", start, rules=SplitRules())
+    utterance = Utterance("u-1", start, rules=UtteranceRules())
     finals: list[Draft] = []
 
     def recognize(now: int) -> Hypothesis:
@@ -380,3 +380,46 @@ def test_at_every_split_no_word_is_lost_or_doubled_and_times_go_on(
         assert times == sorted(times)
         assert times[0] >= 0
         assert times[-1] <= final.end - final.start
+
+
+def detected(*words: str, language: str, confidence: float) -> Hypothesis:
+    return replace(heard(*words), language=language, language_confidence=confidence)
+
+
+def test_nothing_is_shown_before_the_language_is_likely_or_there_is_enough_to_judge():
+    utterance = Utterance("u-1", 0)
+    utterance.grow(audio(0.6))
+    assert utterance.partial(detected("bonjour", language="fr", confidence=0.9)) is None
+    utterance.grow(audio(0.6))
+    assert utterance.partial(detected("bonjour", "à", language="fr", confidence=0.4)) is None
+    draft = utterance.partial(detected("bonjour", "à", language="fr", confidence=0.7))
+    assert draft
+    assert draft.language == "fr"
+    assert utterance.window().language == "fr"
+
+    unsure = Utterance("u-2", 0)
+    unsure.grow(audio(3.1))
+    draft = unsure.partial(detected("bonjour", language="fr", confidence=0.2))
+    assert draft
+    assert draft.language == "fr"
+
+
+def test_the_language_of_the_utterance_before_is_shown_at_once():
+    utterance = Utterance("u-1", 0, expected="de")
+    utterance.grow(audio(0.6))
+    assert utterance.window().expected == "de"
+    draft = utterance.partial(detected("ja", language="de", confidence=0.3))
+    assert draft
+    assert draft.language == "de"
+
+
+def test_nothing_is_committed_of_the_first_two_seconds():
+    utterance = Utterance("u-1", 0, language="en")
+    utterance.grow(audio(1.9))
+    for _ in range(4):
+        utterance.partial(heard("and", "so", "am", "I", "fellow"))
+    assert utterance.window().prefix == ()
+    utterance.grow(audio(0.2))
+    draft = utterance.partial(heard("and", "so", "my", "fellow", "Americans"))
+    assert draft
+    assert draft.text.startswith("and so my")
