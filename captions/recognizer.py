@@ -2,7 +2,8 @@
 
 The encoder runs over the audio there is instead of over 30 padded seconds: at least
 `SHORTEST_WINDOW_SECONDS`, the length plus `MARGIN_SECONDS`. Where the text then runs
-away from the audio, the window is decoded again over 30 seconds. Synchronous; used
+away from the audio, the window is decoded again over `SECOND_WINDOW_SECONDS` and, if that
+does not help, over the 30 seconds that Whisper was trained on. Synchronous; used
 inside the engine process and by nobody else.
 """
 
@@ -24,6 +25,7 @@ from captions.window import Window
 
 SHORTEST_WINDOW_SECONDS: Final = 8.0
 MARGIN_SECONDS: Final = 1.0
+SECOND_WINDOW_SECONDS: Final = 16.0
 LONGEST_WINDOW_SECONDS: Final = 30.0
 
 CLEARLY_HEARD: Final = 0.8
@@ -63,24 +65,21 @@ class Recognizer:
 
     def recognize(self, window: Window) -> Hypothesis:
         """The most likely text of the window."""
-        hypothesis = self._decode(window, self._window_seconds(window))
-        if ran_away(hypothesis.words, len(window.samples)):
-            again = self._decode(window, LONGEST_WINDOW_SECONDS)
-            cut = cut_loop(again.words, keep=len(window.prefix))
-            hypothesis = Hypothesis(
-                cut,
-                again.language,
-                again.language_confidence,
-                again.no_speech,
-                again.log_probability,
-                again.timed,
-            )
-        return hypothesis
+        hypothesis = None
+        for seconds in self._windows_seconds(window):
+            hypothesis = self._decode(window, seconds)
+            if not ran_away(hypothesis.words, len(window.samples)):
+                return hypothesis
+        assert hypothesis is not None
+        return replace(hypothesis, words=cut_loop(hypothesis.words, keep=len(window.prefix)))
 
     @staticmethod
-    def _window_seconds(window: Window) -> float:
-        wanted = max(SHORTEST_WINDOW_SECONDS, window.seconds + MARGIN_SECONDS)
-        return min(wanted, LONGEST_WINDOW_SECONDS)
+    def _windows_seconds(window: Window) -> list[float]:
+        """The windows to try in turn: each costs several times the one before."""
+        shortest = max(SHORTEST_WINDOW_SECONDS, window.seconds + MARGIN_SECONDS)
+        second = max(SECOND_WINDOW_SECONDS, shortest + MARGIN_SECONDS)
+        tries = [seconds for seconds in (shortest, second) if seconds < LONGEST_WINDOW_SECONDS]
+        return [*tries, LONGEST_WINDOW_SECONDS]
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:

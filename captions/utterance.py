@@ -35,6 +35,7 @@ SETTLING: Final = to_samples(0.16)
 _NO_SPEECH: Final = 0.6
 _UNLIKELY: Final = -1.0
 _LIKELY_LANGUAGE: Final = 0.6
+_MARKS: Final = ".,;:!?…。，、；：！？"
 _OVERLAP_WORDS: Final = 3
 _OVERLAP_LONGEST: Final = to_samples(3)
 
@@ -191,8 +192,10 @@ class Utterance:
         young = self._length < self._rules.first_commit
         if not self._agreement.update(words, limit=0 if young else None):
             return None
-        shown = join(self._agreement.shown)
         stable = len(self._agreement.stable_text)
+        shown = join(self._agreement.shown)
+        # A mark behind the newest word only says where the audio ended; it would flicker.
+        shown = shown[:stable] + shown[stable:].rstrip(_MARKS)
         if not shown or (shown == self._shown and stable == self._shown_stable):
             return None
         self._adopt(hypothesis)

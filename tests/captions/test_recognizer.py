@@ -145,7 +145,7 @@ def test_text_that_runs_away_in_a_short_window_is_decoded_again_over_thirty_seco
 
     monkeypatch.setattr(recognizer, "_decode", decode)
     hypothesis = recognizer.recognize(Window(np.zeros(to_samples(2), np.int16)))
-    assert windows == [8.0, 30.0]
+    assert windows == [8.0, 16.0, 30.0]
     assert hypothesis.text == "go out"
 
 
@@ -162,7 +162,7 @@ def test_a_loop_that_stays_is_cut_but_not_within_the_forced_words(
 
 def test_a_window_is_as_long_as_its_audio_and_a_margin_but_never_short():
     def seconds(of_audio: float) -> float:
-        return Recognizer._window_seconds(Window(np.zeros(to_samples(of_audio), np.int16)))
+        return Recognizer._windows_seconds(Window(np.zeros(to_samples(of_audio), np.int16)))[0]
 
     assert [seconds(s) for s in (0.5, 7, 10, 29.5, 40)] == [8, 8, 11, 30, 30]
 
