@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import aioice.ice
 import av
@@ -33,12 +33,12 @@ class Microphone(MediaStreamTrack):
             parts += [clip, silence]
         self._pcm = np.concatenate(parts)
         self._at = 0
-        self._started: float | None = None
+        self.started: float | None = None
         self.ended = asyncio.Event()
 
     async def recv(self) -> av.AudioFrame:
-        self._started = self._started or time.monotonic()
-        await asyncio.sleep(max(0, self._started + self._at / RATE - time.monotonic()))
+        self.started = self.started or time.monotonic()
+        await asyncio.sleep(max(0, self.started + self._at / RATE - time.monotonic()))
         chunk = self._pcm[self._at : self._at + FRAME]
         if len(chunk) < FRAME:
             self.ended.set()
@@ -62,7 +62,7 @@ class Peer:
         self.id = ""
         self.socket.on("*", self._hear)
 
-    async def __aenter__(self) -> Peer:
+    async def __aenter__(self) -> Self:
         await self.socket.connect(self._url, auth=self._auth, transports=["websocket"])
         return self
 

@@ -17,12 +17,14 @@ HUMAN = ROOT.parent / "shared" / "speech"
 
 @dataclass(frozen=True)
 class Recording:
-    """A file of speech and what is said in it."""
+    """A file of speech, what is said in it, and when each word ends (seconds)."""
 
     path: Path
     speaker: str
     text: str
     language: str
+    seconds: float
+    word_ends: tuple[float, ...] = ()
 
     def pcm(self, rate: int = 48_000) -> np.ndarray:
         """Mono int16, shape (n,)."""
@@ -37,7 +39,14 @@ class Recording:
 
 def read_manifest(folder: Path) -> list[Recording]:
     return [
-        Recording(folder / item["file"], item["speaker"], item["text"], item["language"])
+        Recording(
+            path=folder / item["file"],
+            speaker=item["speaker"],
+            text=item["text"],
+            language=item["language"],
+            seconds=item["seconds"],
+            word_ends=tuple(item.get("word_ends", ())),
+        )
         for item in json.loads((folder / "manifest.json").read_text())
     ]
 

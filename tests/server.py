@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Self
 
 
 class Server:
@@ -22,7 +23,7 @@ class Server:
         self.process: asyncio.subprocess.Process | None = None
         self._drained: asyncio.Task[bytes] | None = None
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
