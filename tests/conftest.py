@@ -14,5 +14,6 @@ from tests.server import Server
 async def server(tmp_path_factory) -> AsyncIterator[Server]:
     """One server for all tests that do not break it; each uses calls of its own."""
     folder: Path = tmp_path_factory.mktemp("server")
-    async with Server(folder) as running:
+    # Many tests begin many calls within one heartbeat: room for all of them.
+    async with Server(folder, "--capacity", "1000") as running:
         yield running

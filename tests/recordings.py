@@ -60,6 +60,17 @@ def human_voices() -> list[Recording]:
     return read_manifest(HUMAN) if HUMAN.is_dir() else []
 
 
+def samples(language: str) -> list[Recording]:
+    """Clips of other people in a language, from a package that `make test` unpacks."""
+    folder = ROOT / ".venv/samples/pytest_audioeval/samples/audio" / language
+    found = [
+        Recording(path, language, path.with_suffix(".txt").read_text().strip(), language, 0.0)
+        for path in sorted(folder.glob("*.wav"))
+    ]
+    assert found, f"no samples in {folder}: run `make test`"
+    return found
+
+
 def normalized(text: str) -> str:
     """Lower case, no punctuation: what word error rates compare."""
     text = text.lower().replace("’", "'").replace("mister", "mr")

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 import jiwer
+import numpy as np
 import pytest
 
 from tests.peer import Microphone, Peer
@@ -42,6 +43,14 @@ def check_rules(captions):
     numbers = [caption["seq"] for caption in captions if caption["final"]]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert all(caption["seq"] is None for caption in captions if not caption["final"])
+
+
+def without_pauses(pcm: np.ndarray) -> np.ndarray:
+    """The clip less its stretches of 60 ms and more that are nearly silent."""
+    frame = 48_000 * 60 // 1000
+    frames = pcm[: len(pcm) // frame * frame].reshape(-1, frame)
+    loud = np.abs(frames).max(axis=1) > 600
+    return frames[loud].reshape(-1)
 
 
 async def speak(peer: Peer, *recordings) -> None:
@@ -93,6 +102,28 @@ async def test_three_people_who_speak_at_once_are_each_under_their_own_name(serv
             mine = joe.finals(peer.id)
             assert {final["speaker"] for final in mine} == {name}
             assert jiwer.wer(said(*voices[name]), normalized(joe.text(peer.id))) <= 0.1
+
+
+async def test_long_speech_without_a_pause_is_split_and_no_word_is_lost_or_doubled(server):
+    call = new_call()
+    recordings = clips("Joe")
+    # All pauses are taken out, so that nothing but the length can end an utterance.
+    whole = np.concatenate([without_pauses(r.pcm()) for r in recordings * 2])
+    text = said(*recordings, *recordings)
+    async with Peer(server.url) as anna:
+        await anna.join(call, "Anna", language="en")
+        microphone = Microphone(whole)
+        await anna.send(microphone)
+        await microphone.ended.wait()
+        await anna.ask("media:close")
+        await anna.until(lambda p: len(p.finals()) > 1)
+        check_rules(anna.captions)
+        for final in anna.finals():
+            assert final["end_ms"] - final["start_ms"] <= 20_000
+        heard = normalized(anna.text())
+        result = jiwer.process_words(text, heard)
+        assert result.insertions <= 2, heard
+        assert result.wer <= 0.1, heard
 
 
 async def test_a_participant_who_vanishes_in_the_middle_gets_a_final_of_what_was_said(server):
