@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aiortc import RTCSessionDescription
+from aiortc import RTCIceCandidate, RTCSessionDescription
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from signaling.errors import ContractError
@@ -33,6 +33,8 @@ def checked_offer(sdp: str) -> RTCSessionDescription:
     if "audio" not in kinds:
         raise ContractError("invalid", "the offer has no audio")
     for media in parsed.media:
+        for candidate in media.ice_candidates:
+            check_port(candidate)
         if media.kind == "audio":
             _check_audio(media)
     return RTCSessionDescription(sdp, "offer")
@@ -55,8 +57,17 @@ def _check_audio(media: MediaDescription) -> None:
         raise ContractError("invalid", f"audio must be sent, not {media.direction}")
     if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
         raise ContractError("invalid", "the offer has no Opus")
-    if not media.dtls or not media.ice or not media.ice.usernameFragment:
-        raise ContractError("invalid", "the offer has no DTLS fingerprint or ICE credentials")
+    ice = media.ice
+    if not media.dtls or not media.dtls.fingerprints:
+        raise ContractError("invalid", "the offer has no DTLS fingerprint")
+    if not ice or not ice.usernameFragment or not ice.password:
+        raise ContractError("invalid", "the offer has no ICE credentials")
+
+
+def check_port(candidate: RTCIceCandidate) -> None:
+    """`ContractError` where the port is none: sending there would close our socket."""
+    if not 0 <= candidate.port <= 65535:
+        raise ContractError("invalid", "a candidate's port is out of range")
 
 
 def ice_user(sdp: str) -> str:

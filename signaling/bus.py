@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from captions.types import Caption
@@ -64,7 +64,7 @@ class Bus(Protocol):
         """Events of a call from now on."""
 
     async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
-        """Finals after `seq`, None where the bus no longer remembers that far."""
+        """Finals after `seq`, None where the bus does not (or no longer) remember that far."""
 
     async def last_seq(self, call: str, feed: str) -> int:
         """The newest `seq` of a feed, 0 before the first."""
@@ -85,34 +85,33 @@ class Bus(Protocol):
         """Nothing more will be published: listeners come to their end behind what was."""
 
     async def forget(self, call: str) -> None:
-        """Keep nothing of an ended call that the store has. Unwritten finals stay."""
+        """Keep nothing of an ended call, once the store has it. Unwritten finals stay."""
 
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-class _Channel(Generic[T]):
-    """One publisher's side of a channel: a bounded queue for each listener."""
+class _Channels(Generic[K, T]):
+    """Channels that somebody listens to: a bounded queue for each listener."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[T | None]] = set()
+        self._queues: defaultdict[K, set[asyncio.Queue[T | None]]] = defaultdict(set)
 
-    @property
-    def heard(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._queues)
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(self._queues))
 
-    def publish(self, message: T | None) -> None:
+    def publish(self, channel: K, message: T | None) -> None:
         """Pass on a message; None ends the listeners."""
-        for queue in self._queues:
+        for queue in self._queues.get(channel, ()):
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(message)
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[T]]:
+    async def listen(self, channel: K) -> AsyncIterator[AsyncIterator[T]]:
         queue: asyncio.Queue[T | None] = asyncio.Queue(LISTENER_QUEUE)
-        self._queues.add(queue)
+        self._queues[channel].add(queue)
 
         async def messages() -> AsyncIterator[T]:
             while (message := await queue.get()) is not None:
@@ -121,7 +120,9 @@ class _Channel(Generic[T]):
         try:
             yield messages()
         finally:
-            self._queues.discard(queue)
+            self._queues[channel].discard(queue)
+            if not self._queues[channel]:
+                del self._queues[channel]
 
 
 @dataclass(slots=True)
@@ -137,15 +138,17 @@ class MemoryBus:
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
         self._feeds: defaultdict[tuple[str, str], _Feed] = defaultdict(_Feed)
-        self._captions: defaultdict[tuple[str, str], _Channel[Caption]] = defaultdict(_Channel)
-        self._events: defaultdict[str, _Channel[CallEvent]] = defaultdict(_Channel)
+        self._captions = _Channels[tuple[str, str], Caption]()
+        self._events = _Channels[str, CallEvent]()
         self._unwritten: dict[int, Caption] = {}
         self._entries = itertools.count(1)
         self._more = asyncio.Event()
+        self._to_forget: set[str] = set()
 
     async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
         """See `Bus`."""
         self._epochs[call] = max(epoch, self._epochs.get(call, 0))
+        self._to_forget.discard(call)
         for feed, seq in last_seq.items():
             kept = self._feeds[(call, feed)]
             kept.last_seq = max(kept.last_seq, seq)
@@ -165,28 +168,30 @@ class MemoryBus:
         kept.by_utterance[caption.utterance] = numbered
         self._unwritten[next(self._entries)] = numbered
         self._more.set()
-        self._captions[(caption.call, caption.feed)].publish(numbered)
+        self._captions.publish((caption.call, caption.feed), numbered)
         return numbered
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
         """See `Bus`."""
         self._check(epoch, caption.call)
-        self._captions[(caption.call, caption.feed)].publish(caption)
+        self._captions.publish((caption.call, caption.feed), caption)
 
     async def publish_event(self, event: CallEvent) -> None:
         """See `Bus`."""
-        self._events[event.call].publish(event)
+        self._events.publish(event.call, event)
 
     def listen(self, call: str, feed: str) -> AbstractAsyncContextManager[AsyncIterator[Caption]]:
         """See `Bus`."""
-        return self._captions[(call, feed)].listen()
+        return self._captions.listen((call, feed))
 
     def listen_events(self, call: str) -> AbstractAsyncContextManager[AsyncIterator[CallEvent]]:
         """See `Bus`."""
-        return self._events[call].listen()
+        return self._events.listen(call)
 
     async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
         """See `Bus`."""
+        if call not in self._epochs:  # over, or not begun: the store knows
+            return None
         kept = self._feeds.get((call, feed), _Feed())
         first = kept.finals[0].seq or 0 if kept.finals else kept.last_seq + 1
         if seq + 1 < first:
@@ -213,6 +218,8 @@ class MemoryBus:
         """See `Bus`."""
         for entry in entries:
             self._unwritten.pop(int(entry), None)
+        for call in list(self._to_forget):
+            await self.forget(call)
 
     async def erase(self, call: str) -> dict[str, int]:
         """See `Bus`."""
@@ -220,6 +227,11 @@ class MemoryBus:
         for (owner, feed), kept in self._feeds.items():
             if owner == call:
                 kept.finals.clear()
+                # Their numbers stay: what is published again is known, and still erased.
+                kept.by_utterance = {
+                    utterance: replace(final, text="", stable=0, words=None)
+                    for utterance, final in kept.by_utterance.items()
+                }
                 newest[feed] = kept.last_seq
         for entry in [e for e, caption in self._unwritten.items() if caption.call == call]:
             del self._unwritten[entry]
@@ -227,23 +239,19 @@ class MemoryBus:
 
     async def end_call(self, call: str) -> None:
         """See `Bus`."""
-        for (owner, _), channel in self._captions.items():
-            if owner == call:
-                channel.publish(None)
-        if call in self._events:
-            self._events[call].publish(None)
+        for channel in self._captions:
+            if channel[0] == call:
+                self._captions.publish(channel, None)
+        self._events.publish(call, None)
 
     async def forget(self, call: str) -> None:
         """See `Bus`."""
         if any(caption.call == call for caption in self._unwritten.values()):
+            self._to_forget.add(call)
             return
+        self._to_forget.discard(call)
         for key in [key for key in self._feeds if key[0] == call]:
             del self._feeds[key]
-        for key in [key for key in self._captions if key[0] == call]:
-            if not self._captions[key].heard:
-                del self._captions[key]
-        if call in self._events and not self._events[call].heard:
-            del self._events[call]
         self._epochs.pop(call, None)
 
     def _check(self, epoch: int, call: str) -> None:

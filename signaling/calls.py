@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -21,7 +22,7 @@ from signaling.bus import Bus
 from signaling.errors import ContractError
 from signaling.fanout import Fanout
 from signaling.messages import (
-    CallHealth,
+    CallEvent,
     CallRef,
     Candidate,
     CreateCall,
@@ -96,7 +97,7 @@ class Calls:
         self._tasks = tasks
         self._linger_seconds = linger_seconds
         self._rooms: dict[str, Room] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._events: dict[str, asyncio.Task[None]] = {}
         self._lingering: dict[str, asyncio.Task[None]] = {}
         self._fanout = Fanout(bus, self._emit_caption, tasks)
@@ -109,20 +110,19 @@ class Calls:
 
     # --- HTTP ---------------------------------------------------------------------------
 
-    async def create(self, request: CreateCall) -> tuple[Room, bool]:
-        """Create a call, or find it with the same settings; True where it is new."""
+    async def create(self, request: CreateCall) -> Room:
+        """Create a call, or find it with the same settings."""
         call = request.call or f"c-{secrets.token_hex(8)}"
         settings = request.model_dump(exclude={"call"}, exclude_defaults=True)
-        async with self._locks[call]:
-            room = self._rooms.get(call)
-            if room:
-                if dict(room.record.settings) != settings:
-                    raise ContractError("conflict", "the call exists with other settings")
-                return room, False
-            room = await self._open(call, settings)
+        async with self._lock(call):
+            room = self._rooms.get(call) or await self._open(call, settings)
+            if room.ref is None:  # so far it has been watched at most
+                kept = room.record.settings
+                room.record = replace(room.record, settings=settings or kept)
+            elif dict(room.record.settings) != settings:
+                raise ContractError("conflict", "the call exists with other settings")
             await self._place(room)
-            self._linger(room)
-            return room, True
+            return room
 
     async def describe(self, call: str) -> dict[str, Any]:
         """A call as the API shows it; `not_found` where it was never there."""
@@ -132,14 +132,18 @@ class Calls:
             raise ContractError("not_found", "no such call")
         return call_to_wire(record, room, await self._transcripts.last_seq(call, SPOKEN))
 
-    async def describe_all(self, limit: int) -> list[dict[str, Any]]:
-        """The newest calls."""
-        records = {record.call: record for record in await self._store.calls(limit)}
-        return [await self.describe(call) for call in records]
+    async def describe_all(self, limit: int, only: str | None = None) -> list[dict[str, Any]]:
+        """The newest calls, or the one that has this id."""
+        if only:
+            record = await self._store.call(only)
+            records = [record] if record else []
+        else:
+            records = await self._store.calls(limit)
+        return [await self.describe(record.call) for record in records]
 
     async def end(self, call: str) -> None:
         """End a call for everybody; what was being said becomes final first."""
-        async with self._locks[call]:
+        async with self._lock(call):
             room = self._rooms.get(call)
             if room is None:
                 if await self._store.call(call) is None:
@@ -151,9 +155,8 @@ class Calls:
 
     async def join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
         """Become a participant; the seat and the acknowledgement."""
-        if self.draining:
-            raise ContractError("unavailable", "the server is going down", 1000)
-        async with self._locks[message.call]:
+        self._check_draining()
+        async with self._lock(message.call):
             room = self._rooms.get(message.call) or await self._open(message.call, {})
             await self._place(room)
             participant = Participant(
@@ -164,25 +167,23 @@ class Calls:
             before = room.seat_of(participant.id)
             if before:  # the same person again: a reload, or a connection that died unseen
                 await self._vacate(room, before)
-            seat = await self._sit(
-                room, Seat(socket, room.call, message.captions_language, participant.id)
-            )
+            seat = Seat(socket, room.call, message.captions_language, participant.id)
             room.participants[participant.id] = participant
+            state = await self._sit(room, seat, message.since)
             await self._tell_participant(room, "joined", participant, skip=socket)
-            acknowledgement = {
+            return seat, {
                 "participant": participant.id,
                 "participants": room.roster(),
                 "ice_servers": self._turn.ice_servers(participant.id),
-                **await self._state(seat, room, message.since),
+                **state,
             }
-        return seat, acknowledgement
 
     async def watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
         """Read captions without being a participant; the call may begin later."""
-        async with self._locks[message.call]:
+        async with self._lock(message.call):
             room = self._rooms.get(message.call) or await self._open(message.call, {})
-            seat = await self._sit(room, Seat(socket, room.call, message.captions_language))
-            return seat, await self._state(seat, room, message.since)
+            seat = Seat(socket, room.call, message.captions_language)
+            return seat, await self._sit(room, seat, message.since)
 
     async def welcome(self, seat: Seat) -> None:
         """Tell a new socket the call's state, for the notice that speech is captioned."""
@@ -190,26 +191,19 @@ class Calls:
 
     async def update(self, seat: Seat, message: Update) -> dict[str, Any]:
         """Change what a participant or watcher said of themselves."""
-        room = self._room(seat)
-        async with self._locks[seat.call]:
+        async with self._lock(seat.call):
+            room = self._room(seat)
+            if seat.participant is not None:
+                await self._change(room, seat.participant, message)
             if message.captions_language and message.captions_language != seat.feed:
                 await self._change_feed(seat, message.captions_language)
             if seat.participant is None:
                 return {}
-            before = room.participants[seat.participant]
-            participant = before.updated(message)
-            room.participants[participant.id] = participant
-            if participant != before:
-                if room.ref:
-                    await self._node(room).update(room.ref, participant)
-                await self._tell_participant(room, "updated", participant)
-                if participant.captioned != before.captioned:
-                    await self._tell_state(room)
-        return {"participant": participant.to_wire()}
+            return {"participant": room.participants[seat.participant].to_wire()}
 
     async def leave(self, seat: Seat) -> None:
         """Go, by wish or by a lost connection; what was being said becomes final."""
-        async with self._locks[seat.call]:
+        async with self._lock(seat.call):
             room = self._rooms.get(seat.call)
             if room and room.seats.get(seat.socket) is seat:
                 await self._vacate(room, seat)
@@ -225,9 +219,9 @@ class Calls:
 
     async def offer(self, seat: Seat, message: Offer) -> dict[str, Any]:
         """Connect a participant's audio; the acknowledgement with the answer."""
-        room = self._room(seat)
-        participant = self._participant(seat)
-        async with self._locks[seat.call]:
+        async with self._lock(seat.call):  # the call may have ended while this waited
+            room = self._room(seat)
+            participant = self._participant(seat)
             await self._place(room)
             node = self._node(room)
         sdp = await node.offer(self._ref(room), participant, message.sdp)
@@ -259,13 +253,24 @@ class Calls:
     async def close(self) -> None:
         """Let every call go; open utterances become final. Idempotent."""
         self.draining = True
-        for call in list(self._rooms):
-            async with self._locks[call]:
+
+        async def let_go(call: str) -> None:
+            async with self._lock(call):
                 room = self._rooms.get(call)
                 if room:
                     await self._close(room)
 
+        await asyncio.gather(*(let_go(call) for call in list(self._rooms)))
+
     # --- inside -------------------------------------------------------------------------
+
+    def _lock(self, call: str) -> asyncio.Lock:
+        """The lock of a call; it lives as long as somebody holds or awaits it."""
+        return self._locks.setdefault(call, asyncio.Lock())
+
+    def _check_draining(self) -> None:
+        if self.draining:
+            raise ContractError("unavailable", "the server is going down", 1000)
 
     def _room(self, seat: Seat) -> Room:
         room = self._rooms.get(seat.call)
@@ -291,12 +296,14 @@ class Calls:
 
     async def _open(self, call: str, settings: dict[str, Any]) -> Room:
         known = await self._store.call(call)
+        self._check_draining()  # behind the last wait: `close` sees every room that opens
         record = (
             replace(known, ended_at_ms=None, settings=settings or known.settings)
             if known
             else CallRecord(call, int(time.time() * 1000), settings=settings)
         )
         room = self._rooms[call] = Room(record)
+        self._linger(room)  # until somebody sits down; whatever fails now leaves nothing behind
         listening = asyncio.Event()
         self._events[call] = self._tasks.create_task(self._follow_events(room, listening))
         await listening.wait()
@@ -307,20 +314,32 @@ class Calls:
         if room.ref:
             return
         placement = await self._registry.place(room.call)
+        try:
+            last_seq = await self._store.last_seq(room.call)
+            await self._bus.open_call(room.call, placement.epoch, last_seq)
+            await self._store.save_call(room.record)
+        except BaseException:
+            await self._registry.release(room.call, placement.epoch)
+            raise
         room.node = placement.node
         room.ref = CallRef(room.call, placement.epoch, room.record.started_at_ms)
-        await self._bus.open_call(room.call, placement.epoch, await self._store.last_seq(room.call))
-        await self._store.save_call(room.record)
 
-    async def _sit(self, room: Room, seat: Seat) -> Seat:
+    async def _sit(self, room: Room, seat: Seat, since: int) -> dict[str, Any]:
+        """Take a seat, wholly or not at all; what its socket is told of the call."""
         lingering = self._lingering.pop(room.call, None)
         if lingering:
             lingering.cancel()
         room.seats[seat.socket] = seat
-        await self._fanout.follow(seat.call, seat.feed)
-        await self._sockets.enter(seat.socket, call_group(seat.call))
-        await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
-        return seat
+        try:
+            await self._fanout.follow(seat.call, seat.feed)
+            await self._sockets.enter(seat.socket, call_group(seat.call))
+            await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
+            return {**await self.since(seat, since), **_state_of(room)}
+        except BaseException:
+            if seat.participant:  # nobody has been told of them
+                room.participants.pop(seat.participant, None)
+            await self._vacate(room, seat)
+            raise
 
     async def _vacate(self, room: Room, seat: Seat) -> None:
         del room.seats[seat.socket]
@@ -330,13 +349,25 @@ class Calls:
         participant = room.participants.pop(seat.participant, None) if seat.participant else None
         if participant:
             if room.ref:
-                with suppress(ContractError):  # a node that is gone receives nothing anyway
+                with _contained("media not closed"):  # a node that is gone receives nothing
                     await self._node(room).close_media(room.ref, participant.id)
             await self._tell_participant(room, "left", replace(participant, publishing=False))
             if participant.publishing and participant.captioned:
                 await self._tell_state(room)
         if room.empty:
             self._linger(room)
+
+    async def _change(self, room: Room, who: str, message: Update) -> None:
+        before = room.participants[who]
+        if before.updated(message) == before:
+            return
+        if room.ref:
+            await self._node(room).update(room.ref, before.updated(message))
+        # Meanwhile the node may have said that audio began or ceased to arrive.
+        participant = room.participants[who] = room.participants[who].updated(message)
+        await self._tell_participant(room, "updated", participant)
+        if participant.captioned != before.captioned:
+            await self._tell_state(room)
 
     async def _change_feed(self, seat: Seat, feed: str) -> None:
         await self._fanout.follow(seat.call, feed)
@@ -348,7 +379,7 @@ class Calls:
     def _linger(self, room: Room) -> None:
         async def end_later() -> None:
             await asyncio.sleep(self._linger_seconds)
-            async with self._locks[room.call]:
+            async with self._lock(room.call):
                 if room.empty and self._rooms.get(room.call) is room:
                     self._lingering.pop(room.call, None)
                     await self._close(room)
@@ -359,12 +390,15 @@ class Calls:
     async def _close(self, room: Room) -> None:
         room.state = "ended"
         if room.ref:
-            with suppress(ContractError):
+            with _contained("call not ended on its node"):
                 await self._node(room).end(room.ref)
-            await self._registry.release(room.call, room.ref.epoch)
+            with _contained("call not released"):
+                await self._registry.release(room.call, room.ref.epoch)
             record = replace(room.record, ended_at_ms=int(time.time() * 1000))
-            await self._store.save_call(record)
-        await self._bus.end_call(room.call)
+            with _contained("end of a call not kept"):
+                await self._store.save_call(record)
+        with _contained("listeners not ended"):
+            await self._bus.end_call(room.call)
         await self._fanout.finish(room.call)
         await self._tell_state(room)
         for seat in list(room.seats.values()):
@@ -375,18 +409,24 @@ class Calls:
         lingering = self._lingering.pop(room.call, None)
         if lingering:
             lingering.cancel()
-        await self._transcripts.flush()
-        await self._bus.forget(room.call)
+        with _contained("ended call not forgotten"):
+            await self._transcripts.flush()
+            await self._bus.forget(room.call)
 
     async def _follow_events(self, room: Room, listening: asyncio.Event) -> None:
-        async with self._bus.listen_events(room.call) as events:
-            listening.set()
-            async for event in events:
-                if isinstance(event, Publishing):
-                    await self._take_publishing(room, event)
-                elif isinstance(event, CallHealth) and room.state != event.state:
-                    room.state = event.state
-                    await self._tell_state(room, event.reason)
+        with _contained("events of a call not followed"):
+            async with self._bus.listen_events(room.call) as events:
+                listening.set()
+                async for event in events:
+                    await self._take_event(room, event)
+        listening.set()
+
+    async def _take_event(self, room: Room, event: CallEvent) -> None:
+        if isinstance(event, Publishing):
+            await self._take_publishing(room, event)
+        elif room.state not in (event.state, "ended"):
+            room.state = event.state
+            await self._tell_state(room, event.reason)
 
     async def _take_publishing(self, room: Room, event: Publishing) -> None:
         before = room.participants.get(event.participant)
@@ -396,9 +436,6 @@ class Calls:
         room.participants[participant.id] = participant
         await self._tell_participant(room, "updated", participant)
         await self._tell_state(room)
-
-    async def _state(self, seat: Seat, room: Room, since: int) -> dict[str, Any]:
-        return {**await self.since(seat, since), **_state_of(room)}
 
     async def _tell_participant(
         self, room: Room, event: str, participant: Participant, skip: str | None = None
@@ -416,6 +453,17 @@ class Calls:
         await self._sockets.emit(
             "caption", caption.to_wire(), feed_group(caption.call, caption.feed)
         )
+
+
+@contextmanager
+def _contained(what: str) -> Iterator[None]:
+    """A call's own fault, logged once: clean-up goes on, and so do the other calls."""
+    try:
+        yield
+    except ContractError as error:
+        log.info(what, code=error.code, why=error.message)
+    except Exception:
+        log.exception(what)
 
 
 def _state_of(room: Room) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from captions.types import Caption
 from signaling.bus import Bus
+
+log = structlog.get_logger(__name__)
 
 _LONGEST_FINISH_SECONDS = 5.0
 
@@ -45,12 +49,22 @@ class Fanout:
 
     async def finish(self, call: str) -> None:
         """Wait until all that was published before `Bus.end_call` is sent; all unfollow."""
-        for key in [key for key in self._listeners if key[0] == call]:
+        keys = [key for key in self._listeners if key[0] == call]
+        listeners = [self._listeners.pop(key)[0] for key in keys]
+        for key in keys:
             self._viewers.pop(key, None)
-            await asyncio.wait([self._listeners.pop(key)[0]], timeout=_LONGEST_FINISH_SECONDS)
+        if listeners:
+            _, stuck = await asyncio.wait(listeners, timeout=_LONGEST_FINISH_SECONDS)
+            for listener in stuck:
+                listener.cancel()
 
     async def _listen(self, call: str, feed: str, listening: asyncio.Event) -> None:
-        async with self._bus.listen(call, feed) as captions:
+        try:
+            async with self._bus.listen(call, feed) as captions:
+                listening.set()
+                async for caption in captions:
+                    await self._emit(caption)
+        except Exception:  # one feed's fault must not be another's; viewers ask for `since`
+            log.exception("feed not followed to its end")
+        finally:
             listening.set()
-            async for caption in captions:
-                await self._emit(caption)

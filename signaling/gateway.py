@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """`async with` serves; at the end it drains: calls end, finals are written."""
+    """`async with` serves; at the end it drains: calls end, finals are written.
+
+    Raises OSError where it cannot listen.
+    """
 
     def __init__(
         self,
@@ -87,9 +91,12 @@ class Gateway:
         site = web.TCPSite(self._runner, self._host, self._port)
         try:
             await site.start()
-        except OSError:
+        except OSError as error:
             await self.__aexit__()
-            raise
+            # asyncio's own words repeat the address; a resolver's numbers are no errno.
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror
+            raise OSError(f"cannot listen on {self._host}, port {self._port}: {why}") from None
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         return self
@@ -100,7 +107,7 @@ class Gateway:
         if self._writer:
             self._writer.cancel()
         await self._transcripts.flush()
-        await self._sockets.sio.shutdown()
+        await self._sockets.close()
         await self._runner.cleanup()
         await self._group.__aexit__(None, None, None)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from captions.formats import FORMATS
 from captions.types import SPOKEN
@@ -31,6 +31,7 @@ LARGEST_BODY: Final = 256 * 1024
 _PAGE: Final = Path(__file__).parent / "page"
 _ID: Final = TypeAdapter(Id)
 _FEED: Final = TypeAdapter(Feed)
+_QUERY: Final = TypeAdapter(Annotated[str, StringConstraints(max_length=1000)])
 
 # Media of other participants and the recorded speaker are the page's own or blobs.
 _PAGE_HEADERS: Final = {
@@ -49,8 +50,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def problem(error: ContractError) -> web.Response:
     """The error as a problem document."""
     headers = {}
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_ms is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_ms / 1000)))
+        headers["Retry-After"] = str(max(1, -(-error.retry_after_ms // 1000)))
     return web.Response(
         status=HTTP_STATUS[error.code],
         text=json.dumps(error.to_problem()),
@@ -135,21 +138,24 @@ class Api:
 
     async def create_call(self, request: web.Request) -> web.Response:
         """`POST /api/calls`."""
+        who = self._identify(request, "manage")
         message = checked(CreateCall, await _json(request))
-        self._identify(request, "manage", message.call)
-        room, created = await self._calls.create(message)
+        # Whose token is for one call may create that one, by its name.
+        who.require("manage", message.call or "*")
+        room = await self._calls.create(message)
         seq = await self._transcripts.last_seq(room.call, SPOKEN)
         return web.json_response(
             call_to_wire(room.record, room, seq),
-            status=201 if created else 200,
+            status=201,
             headers={"Location": f"/api/calls/{room.call}"},
         )
 
     async def list_calls(self, request: web.Request) -> web.Response:
         """`GET /api/calls`."""
         who = self._identify(request, "read")
-        calls = await self._calls.describe_all(_number(request, "limit", 100, 1, 1000) or 100)
-        return web.json_response({"calls": [c for c in calls if who.call in ("*", c["call"])]})
+        limit = _number(request, "limit", 100, 1, 1000) or 100
+        only = None if who.call == "*" else who.call
+        return web.json_response({"calls": await self._calls.describe_all(limit, only)})
 
     async def get_call(self, request: web.Request) -> web.Response:
         """`GET /api/calls/{call}`."""
@@ -191,12 +197,15 @@ class Api:
         """`GET /api/transcripts`."""
         query = request.query
         call = _valid(_ID, "call", query["call"]) if "call" in query else None
+        participant = query.get("participant")
+        if participant is not None:
+            _valid(_ID, "participant", participant)
         who = self._identify(request, "read", call)
         found, cursor = await self._store.search(
             Search(
-                text=query.get("q", ""),
+                text=_valid(_QUERY, "q", query.get("q", "")),
                 call=call or (None if who.call == "*" else who.call),
-                participant=query.get("participant"),
+                participant=participant,
                 since_ms=_number(request, "from", None, 0, 2**53),
                 until_ms=_number(request, "to", None, 0, 2**53),
                 limit=_number(request, "limit", 50, 1, 500) or 50,
@@ -279,5 +288,5 @@ def _number(
 async def _json(request: web.Request) -> object:
     try:
         return await request.json()
-    except (ValueError, RecursionError):
+    except (ValueError, LookupError, RecursionError):  # LookupError: of the charset
         raise ContractError("invalid", "the body must be JSON") from None

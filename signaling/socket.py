@@ -36,6 +36,8 @@ LARGEST_MESSAGE: Final = 4 * 2**20
 smaller and still too large gets `too_large` from whoever takes it.
 """
 
+_LONGEST_CLOSE_SECONDS: Final = 2.0
+
 Handler = Callable[["Connection", object], Awaitable[dict[str, Any] | None]]
 
 
@@ -90,6 +92,20 @@ class SocketServer:
         """Serve these calls."""
         self._calls = calls
 
+    async def close(self) -> None:
+        """Send what waits and close every connection, so that clients connect elsewhere."""
+        # Not Socket.IO's own disconnect: after that one browsers do not try again.
+        sockets = list(self.sio.eio.sockets.values())
+        if sockets:
+            try:
+                async with asyncio.timeout(_LONGEST_CLOSE_SECONDS):
+                    await self.sio.eio.disconnect()
+            except TimeoutError:
+                log.info("clients that do not read are cut off")
+        for socket in sockets:
+            socket.queue.put_nowait(None)  # Engine.IO leaves the WebSocket open until this
+        await self.sio.shutdown()
+
     @property
     def connected(self) -> int:
         """Sockets that are connected."""
@@ -126,8 +142,8 @@ class SocketServer:
 
     async def _disconnect(self, socket: str, reason: str) -> None:  # noqa: ARG002
         connection = self._connections.pop(socket, None)
-        if connection and connection.seat and self._calls:
-            async with connection.turn:
+        if connection and self._calls:
+            async with connection.turn:  # behind a join that is still under way
                 if connection.seat:
                     await self._calls.leave(connection.seat)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,12 +45,17 @@ CREATE TABLE IF NOT EXISTS numbered (
     erased_seq INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (call, feed)
 );
-CREATE VIRTUAL TABLE IF NOT EXISTS spoken_words USING fts5 (text, speaker);
+CREATE VIRTUAL TABLE IF NOT EXISTS spoken_words USING fts5 (
+    text, speaker, tokenize = 'unicode61 remove_diacritics 2'
+);
 """
 
 
 class SqliteStore:
-    """See `signaling.store.TranscriptStore`. `async with` opens and closes the file."""
+    """See `signaling.store.TranscriptStore`. `async with` opens and closes the file.
+
+    Opening raises OSError where the file cannot be the store.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,12 +65,16 @@ class SqliteStore:
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = await aiosqlite.connect(self._path)
-        self._connection.row_factory = aiosqlite.Row
         try:
+            # aiosqlite leaves a thread behind where it cannot open a file.
+            await asyncio.to_thread(lambda: sqlite3.connect(self._path).close())
+            self._connection = await aiosqlite.connect(self._path)
+            self._connection.row_factory = aiosqlite.Row
             await self._connection.executescript(_SCHEMA)
-        except BaseException:
+        except BaseException as error:
             await self.__aexit__()  # its thread would keep the program alive
+            if isinstance(error, sqlite3.Error):
+                raise OSError(f"{self._path} cannot be opened as a store: {error}") from None
             raise
         return self
 
@@ -143,7 +153,9 @@ class SqliteStore:
 
     async def search(self, search: Search) -> tuple[list[Caption], int | None]:
         """See `TranscriptStore`."""
-        words = " ".join('"' + word.replace('"', '""') + '"' for word in search.text.split())
+        # Neither NUL nor a lone surrogate can be in a query, nor in what is kept.
+        text = search.text.replace("\0", " ").encode(errors="replace").decode()
+        words = " ".join('"' + word.replace('"', '""') + '"' for word in text.split())
         conditions: dict[str, Any] = {
             "finals.id IN (SELECT rowid FROM spoken_words WHERE spoken_words MATCH ?)": words
             or None,

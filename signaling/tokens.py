@@ -72,6 +72,9 @@ class SharedSecret:
             )
         except jwt.PyJWTError as error:
             raise ContractError("unauthorized", f"the token is not good: {error}") from None
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            # What PyJWT lets through of odd input, such as a lone surrogate.
+            raise ContractError("unauthorized", "the token is not good") from None
         return _identity(claims)
 
     def issue(

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from captions.types import Caption
-from signaling.bus import Bus
+from signaling.bus import Bus, Unwritten
 from signaling.store import TranscriptStore
 
 log = structlog.get_logger(__name__)
@@ -30,8 +30,10 @@ class Transcripts:
         recent = await self._bus.since(call, feed, seq)
         if recent is not None:
             return recent
+        # Before the finals: what is written in between is then in either.
+        stored = (await self._store.last_seq(call)).get(feed, 0)
         kept = await self._store.captions(call, feed, seq)
-        newest = max((caption.seq or 0 for caption in kept), default=seq)
+        newest = max(seq, stored, *(caption.seq or 0 for caption in kept))
         behind = await self._bus.since(call, feed, newest)
         return kept + (behind or [])
 
@@ -53,23 +55,27 @@ class Transcripts:
         """Carry finals from the bus to the store until cancelled; what fails is tried again."""
         backoff = 0.1
         while True:
-            batch = await self._bus.take_unwritten(BATCH)
-            try:
-                await self._store.save_captions([entry.caption for entry in batch])
-            except Exception as error:  # whatever the store's driver raises, finals wait here
-                log.error("transcripts not written", error=repr(error), finals=len(batch))
+            if await self._written(await self._bus.take_unwritten(BATCH)):
+                backoff = 0.1
+            else:
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
-                continue
-            backoff = 0.1
-            await self._bus.acknowledge(entry.entry for entry in batch)
 
     async def flush(self, seconds: float = 10.0) -> None:
         """Write what is left, as at the end of the program."""
         try:
             async with asyncio.timeout(seconds):
                 while batch := await self._bus.unwritten(BATCH):
-                    await self._store.save_captions([entry.caption for entry in batch])
-                    await self._bus.acknowledge(entry.entry for entry in batch)
+                    if not await self._written(batch):
+                        await asyncio.sleep(0.1)
         except TimeoutError:
             log.error("transcripts not written in time")
+
+    async def _written(self, batch: list[Unwritten]) -> bool:
+        try:
+            await self._store.save_captions([entry.caption for entry in batch])
+        except Exception as error:  # whatever the store's driver raises, finals wait on the bus
+            log.error("transcripts not written", error=repr(error), finals=len(batch))
+            return False
+        await self._bus.acknowledge(entry.entry for entry in batch)
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -176,6 +177,8 @@ async def _serve(settings: Settings) -> None:
             log.info("draining")
     except asyncio.CancelledError:
         log.info("stopped before it listened")
+        sys.stderr.flush()
+        os._exit(0)  # nothing is open any more but a thread that fetches the model
 
 
 @app.command()
@@ -273,7 +276,9 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    errors.print(f"surtitle: {message}", style="bold red", markup=False, highlight=False)
+    errors.print(
+        f"surtitle: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True
+    )
     sys.exit(1)
 
 

@@ -42,7 +42,7 @@ def read_audio(path: Path) -> Pcm:
             for frame in container.decode(audio=0):
                 parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
             parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
-    except (OSError, ValueError) as error:  # PyAV's errors are one or the other
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as audio: {error}") from None
     if not parts:
         raise UserError(f"{path} has no audio")

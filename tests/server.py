@@ -55,5 +55,10 @@ class Server:
         assert process
         if process.returncode is None:
             process.send_signal(number)
-        async with asyncio.timeout(30):
-            return await process.wait()
+        try:
+            async with asyncio.timeout(30):
+                return await process.wait()
+        except TimeoutError:
+            process.kill()  # the test fails, but it leaves nothing behind
+            await process.wait()
+            raise

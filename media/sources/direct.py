@@ -11,7 +11,7 @@ import structlog
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import candidate_from_sdp
 
-from media.sdp import checked_offer, ice_user
+from media.sdp import check_port, checked_offer, ice_user
 from signaling.errors import ContractError
 from signaling.messages import Candidate
 
@@ -105,10 +105,13 @@ class DirectSource:
             candidate = candidate_from_sdp(message.candidate.removeprefix("candidate:"))
             candidate.sdpMid = message.sdpMid
             candidate.sdpMLineIndex = message.sdpMLineIndex
+            check_port(candidate)
             # A browser hides its addresses behind mDNS names. Its checks reach us all the
             # same and make peer-reflexive candidates (RFC 8445, 7.3.1.3): no lookup needed.
             if not candidate.ip.endswith(".local"):
                 await peer.connection.addIceCandidate(candidate)
+        except ContractError:
+            raise
         except Exception as error:  # as with offers
             raise ContractError("invalid", f"not a candidate: {error!r:.200}") from None
 

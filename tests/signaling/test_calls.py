@@ -1,0 +1,632 @@
+"""Calls, whatever happens at once or goes wrong half-way; node and sockets are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import pytest
+
+from captions.types import SPOKEN
+from signaling.bus import MemoryBus
+from signaling.calls import Calls, call_group, feed_group
+from signaling.errors import ContractError
+from signaling.messages import (
+    CallHealth,
+    Candidate,
+    CreateCall,
+    Join,
+    Offer,
+    Publishing,
+    Signal,
+    Update,
+    Watch,
+)
+from signaling.registry import MemoryRegistry, NodeStatus
+from signaling.socket import SocketServer
+from signaling.store_sqlite import SqliteStore
+from signaling.tokens import GRANTS, Everybody, Identity
+from signaling.transcripts import Transcripts
+from tests.signaling.bus_contract import final
+from turn.credentials import TurnServers
+
+ANYBODY = Everybody().identify(None)
+OFFER = Offer(sdp="v=0", type="offer")
+
+
+def known(subject: str) -> Identity:
+    return Identity(subject, subject.title(), "*", frozenset(GRANTS))
+
+
+class Gate:
+    """Holds those who pass until it is opened; tells that somebody is there."""
+
+    def __init__(self):
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class Node:
+    """Answers as told: `faults` and `gates` by the method's name."""
+
+    def __init__(self):
+        self.asked: list[tuple] = []
+        self.faults: dict[str, Exception] = {}
+        self.gates: dict[str, Gate] = {}
+
+    async def _take(self, what: str, *details) -> None:
+        self.asked.append((what, *details))
+        if what in self.gates:
+            await self.gates[what]()
+        if what in self.faults:
+            raise self.faults[what]
+
+    async def offer(self, call, participant, sdp):
+        await self._take("offer", call.call, participant.id)
+        return "answer"
+
+    async def candidate(self, call, participant, candidate):
+        await self._take("candidate", call.call, participant)
+
+    async def close_media(self, call, participant):
+        await self._take("close_media", call.call, participant)
+
+    async def update(self, call, participant):
+        await self._take("update", call.call, participant)
+
+    async def end(self, call):
+        await self._take("end", call.call)
+
+
+class Nodes:
+    def __init__(self, node):
+        self.one = node
+        self.gone = False
+
+    def node(self, node_id):
+        if self.gone:
+            raise ContractError("unavailable", "the node does not answer", 1000)
+        return self.one
+
+
+class Sockets:
+    """Groups and what was sent to each socket; `fault` is raised by whoever enters."""
+
+    def __init__(self):
+        self.groups: dict[str, set[str]] = {}
+        self.sent: list[tuple[str, str, dict]] = []
+        self.fault: Exception | None = None
+
+    async def emit(self, event, payload, to):
+        self.sent += [(s, event, payload) for s in sorted(self.groups.get(to, {to}))]
+
+    async def enter(self, socket, group):
+        if self.fault:
+            raise self.fault
+        self.groups.setdefault(group, set()).add(socket)
+
+    async def leave(self, socket, group):
+        self.groups.get(group, set()).discard(socket)
+
+    def heard(self, socket, event):
+        return [payload for to, name, payload in self.sent if (to, name) == (socket, event)]
+
+
+class Store(SqliteStore):
+    """Fails, or waits, in the methods that `faults` and `gates` name."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.faults: set[str] = set()
+        self.gates: dict[str, Gate] = {}
+
+    async def _mood(self, what):
+        if what in self.gates:
+            await self.gates[what]()
+        if what in self.faults:
+            raise ConnectionError("the store is down")
+
+    async def call(self, call):
+        await self._mood("call")
+        return await super().call(call)
+
+    async def save_call(self, record):
+        await self._mood("save_call")
+        await super().save_call(record)
+
+    async def captions(self, call, feed=SPOKEN, since=0):
+        await self._mood("captions")
+        return await super().captions(call, feed, since)
+
+    async def last_seq(self, call):
+        await self._mood("last_seq")
+        return await super().last_seq(call)
+
+
+@dataclass
+class World:
+    calls: Calls
+    bus: MemoryBus
+    registry: MemoryRegistry
+    node: Node
+    nodes: Nodes
+    store: Store
+    sockets: Sockets
+
+    async def join(self, socket, call="a", who=ANYBODY, **more):
+        return (await self.calls.join(socket, who, Join(call=call, **more)))[0]
+
+    async def lingered(self, call="a"):
+        """Until the empty call has ended."""
+        lingering = self.calls._lingering.get(call)
+        if lingering:
+            await lingering
+        async with self.calls._lock(call):
+            return
+
+
+@contextlib.asynccontextmanager
+async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
+    bus, registry, node, sockets = MemoryBus(), MemoryRegistry(), Node(), Sockets()
+    nodes = Nodes(node)
+    await registry.report(NodeStatus("node-1", capacity=capacity))
+    async with Store(folder / "surtitle.db") as store, asyncio.TaskGroup() as tasks:
+        calls = Calls(
+            bus=bus,
+            registry=registry,
+            nodes=nodes,
+            store=store,
+            transcripts=Transcripts(bus, store),
+            turn=TurnServers(),
+            sockets=sockets,
+            tasks=tasks,
+            linger_seconds=linger_seconds,
+        )
+        yield World(calls, bus, registry, node, nodes, store, sockets)
+        store.faults.clear()
+        await calls.close()  # and the TaskGroup finds nothing that still runs
+
+
+def code_of(error) -> str:
+    return error.value.code
+
+
+def nothing_left(w: World) -> None:
+    """Of a call that is over."""
+    assert not w.calls.rooms
+    assert not w.calls._events
+    assert not w.calls._lingering
+    assert not w.calls._fanout._listeners
+    assert not w.calls._fanout._viewers
+    assert not list(w.calls._locks)
+    assert not any(w.sockets.groups.values())
+    assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten))
+    assert not [*w.bus._captions, *w.bus._events]
+    assert not w.registry._owners
+
+
+# --- the life of a call ---------------------------------------------------------------------
+
+
+async def test_a_call_lives_from_the_first_to_the_last_and_leaves_only_its_transcript(tmp_path):
+    async with world(tmp_path) as w:
+        anna = await w.join("s1", who=known("anna"))
+        ben = await w.join("s2", who=known("ben"), captions_language="de")
+        assert (await w.calls.offer(anna, OFFER)) == {"sdp": "answer", "type": "answer"}
+        ref = w.calls.rooms["a"].ref
+        await w.bus.publish_final(ref.epoch, final("u1", call="a"))
+        await w.calls.leave(anna)
+        await w.calls.leave(ben)
+        await w.lingered()
+        nothing_left(w)
+        assert [c.utterance for c in await w.store.captions("a")] == ["u1"]
+        assert (await w.store.call("a")).ended_at_ms is not None
+        assert w.node.asked[-1] == ("end", "a")
+
+
+async def test_an_empty_call_waits_for_who_comes_back(tmp_path):
+    async with world(tmp_path, linger_seconds=1000) as w:
+        await w.calls.leave(await w.join("s1"))
+        lingering = w.calls._lingering["a"]
+        room = w.calls.rooms["a"]
+        await w.join("s2")
+        assert w.calls.rooms["a"] is room
+        await asyncio.wait([lingering])
+        assert lingering.cancelled()
+        assert not w.calls._lingering
+
+
+async def test_a_call_that_ended_begins_again_and_its_numbers_go_on(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        first = w.calls.rooms["a"].ref
+        await w.bus.publish_final(first.epoch, final("u1", call="a"))
+        await w.calls.end("a")
+        nothing_left(w)
+        await w.join("s2", since=1)
+        again = w.calls.rooms["a"].ref
+        assert again.epoch > first.epoch
+        assert again.started_at_ms == first.started_at_ms
+        assert (await w.bus.publish_final(again.epoch, final("u2", call="a"))).seq == 2
+
+
+async def test_everybody_is_told_of_the_end_behind_the_last_caption(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1")
+        ref = w.calls.rooms["a"].ref
+        for n in range(3):
+            await w.bus.publish_final(ref.epoch, final(f"u{n}", call="a"))
+        await w.calls.end("a")
+        events = [event for to, event, _ in w.sockets.sent if to == "s1"]
+        assert events == ["caption"] * 3 + ["call:state"]
+        assert w.sockets.heard("s1", "call:state")[-1] == {"state": "ended", "captioning": False}
+        for attempt in (
+            w.calls.offer(seat, OFFER),
+            w.calls.update(seat, Update(name="Ann")),
+            w.calls.candidate(seat, Candidate()),
+            w.calls.close_media(seat),
+            w.calls.signal(seat, Signal(to="p")),
+        ):
+            with pytest.raises(ContractError) as refused:
+                await attempt
+            assert code_of(refused) == "conflict"
+        await w.calls.leave(seat)
+        nothing_left(w)
+
+
+async def test_ending_what_is_over_is_fine_and_what_never_was_is_not_found(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        await w.calls.end("a")
+        await w.calls.end("a")
+        with pytest.raises(ContractError) as refused:
+            await w.calls.end("nobody")
+        assert code_of(refused) == "not_found"
+        nothing_left(w)
+
+
+async def test_a_person_who_comes_again_takes_the_place_of_their_old_connection(tmp_path):
+    async with world(tmp_path, linger_seconds=1000) as w:
+        other = await w.join("s0")
+        old = await w.join("s1", who=known("anna"))
+        new = await w.join("s2", who=known("anna"))
+        room = w.calls.rooms["a"]
+        assert set(room.seats) == {"s0", "s2"}
+        assert [e["event"] for e in w.sockets.heard("s0", "call:participant")] == [
+            "joined",
+            "left",
+            "joined",
+        ]
+        await w.calls.leave(old)
+        assert room.seats["s2"] is new, "the old connection's end is nobody's business"
+        await w.calls.signal(other, Signal(to="anna", data=1))
+        assert w.sockets.heard("s2", "peer:signal") == [{"from": other.participant, "data": 1}]
+
+
+async def test_a_watcher_sees_a_call_begin_with_whatever_settings_it_is_created(tmp_path):
+    async with world(tmp_path) as w:
+        await w.calls.watch("s1", Watch(call="a"))
+        assert await w.store.call("a") is None, "watching begins no call"
+        room = await w.calls.create(CreateCall(call="a", language="de"))
+        assert room.ref
+        assert (await w.store.call("a")).settings == {"language": "de"}
+        assert (await w.calls.create(CreateCall(call="a", language="de"))) is room
+        with pytest.raises(ContractError) as refused:
+            await w.calls.create(CreateCall(call="a", language="fr"))
+        assert code_of(refused) == "conflict"
+        await w.bus.publish_final(room.ref.epoch, final("u1", call="a"))
+        await w.calls.end("a")
+        assert len(w.sockets.heard("s1", "caption")) == 1
+
+
+async def test_a_watcher_cannot_do_what_participants_can(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s0")
+        seat, _ = await w.calls.watch("s1", Watch(call="a"))
+        for attempt in (
+            w.calls.offer(seat, OFFER),
+            w.calls.candidate(seat, Candidate()),
+            w.calls.close_media(seat),
+            w.calls.signal(seat, Signal(to="p")),
+        ):
+            with pytest.raises(ContractError) as refused:
+                await attempt
+            assert code_of(refused) == "forbidden"
+        assert await w.calls.update(seat, Update(captions_language="de")) == {}
+        assert w.sockets.groups[feed_group("a", "de")] == {"s1"}
+
+
+async def test_who_changes_the_feed_reads_the_new_one_and_not_the_old(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1")
+        await w.calls.update(seat, Update(captions_language="de"))
+        ref = w.calls.rooms["a"].ref
+        await w.bus.publish_final(ref.epoch, final("u1", call="a"))
+        await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
+        await w.calls.end("a")
+        assert [c["feed"] for c in w.sockets.heard("s1", "caption")] == ["de"]
+        nothing_left(w)
+
+
+# --- at once --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["offer", "update", "join", "watch", "leave"])
+async def test_what_waits_for_the_end_of_a_call_finds_it_ended(tmp_path, what):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1")
+        gate = w.node.gates["end"] = Gate()
+        ending = asyncio.ensure_future(w.calls.end("a"))
+        await gate.reached.wait()
+        waiting = asyncio.ensure_future(
+            {
+                "offer": lambda: w.calls.offer(seat, OFFER),
+                "update": lambda: w.calls.update(seat, Update(captions_language="de", name="X")),
+                "join": lambda: w.join("s2"),
+                "watch": lambda: w.calls.watch("s2", Watch(call="a")),
+                "leave": lambda: w.calls.leave(seat),
+            }[what]()
+        )
+        await asyncio.sleep(0)  # it is at the lock now; sooner or later makes no difference
+        gate.opened.set()
+        await ending
+        if what in ("offer", "update"):
+            with pytest.raises(ContractError) as refused:
+                await waiting
+            assert code_of(refused) == "conflict"
+        else:
+            await waiting
+        assert w.node.asked == [("end", "a")], "the node hears nothing of a call that it left"
+        if what in ("join", "watch"):
+            assert set(w.calls.rooms["a"].seats) == {"s2"}, "in a call that begins anew"
+        else:
+            nothing_left(w)
+
+
+async def test_many_who_come_at_once_are_in_one_call(tmp_path):
+    async with world(tmp_path) as w:
+        await asyncio.gather(*(w.join(f"s{n}") for n in range(20)))
+        room = w.calls.rooms["a"]
+        assert len(room.seats) == len(room.participants) == 20
+        assert room.ref.epoch == 1
+        assert len(w.calls._events) == 1
+        await asyncio.gather(*(w.calls.leave(seat) for seat in list(room.seats.values())))
+        await w.lingered()
+        nothing_left(w)
+
+
+async def test_audio_that_begins_while_a_name_changes_is_not_forgotten(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1", who=known("anna"))
+        gate = w.node.gates["update"] = Gate()
+        changing = asyncio.ensure_future(w.calls.update(seat, Update(name="Ann")))
+        await gate.reached.wait()
+        room = w.calls.rooms["a"]
+        await w.calls._take_event(room, Publishing("a", "anna", publishing=True))
+        gate.opened.set()
+        answer = await changing
+        assert answer["participant"]["publishing"] is True
+        assert answer["participant"]["name"] == "Ann"
+        assert room.captioning
+
+
+async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path):
+    server = SocketServer(Everybody(), [])
+    async with world(tmp_path) as w:
+        server.attach(w.calls)
+        await server._connect("s1", {}, None)
+        gate = w.store.gates["call"] = Gate()
+        joining = asyncio.ensure_future(server._event("call:join", "s1", {"call": "a"}))
+        await gate.reached.wait()
+        dying = asyncio.ensure_future(server._disconnect("s1", "transport close"))
+        await asyncio.sleep(0)  # sooner or later makes no difference
+        gate.opened.set()
+        await joining
+        await dying
+        assert server.connected == 0
+        assert w.calls.rooms["a"].empty, "no seat without a socket"
+        await w.lingered()
+        nothing_left(w)
+
+
+# --- half-way -------------------------------------------------------------------------------
+
+
+async def test_a_call_that_no_node_takes_leaves_nothing_behind(tmp_path):
+    async with world(tmp_path, capacity=0) as w:
+        for attempt in (w.join("s1"), w.calls.create(CreateCall(call="a"))):
+            with pytest.raises(ContractError) as refused:
+                await attempt
+            assert code_of(refused) == "overloaded"
+        assert await w.store.call("a") is None
+        await w.lingered()
+        nothing_left(w)
+
+
+@pytest.mark.parametrize("fault", ["captions", "last_seq", "save_call", "call"])
+async def test_a_join_that_fails_half_way_leaves_nobody_in_the_call(tmp_path, fault):
+    async with world(tmp_path) as w:
+        ended = await w.join("s0")
+        await w.bus.publish_final(w.calls.rooms["a"].ref.epoch, final("u1", call="a"))
+        await w.calls.end("a")
+        w.store.faults.add(fault)
+        with pytest.raises(ConnectionError):
+            await w.join("s1")
+        w.store.faults.clear()
+        if "a" in w.calls.rooms:
+            assert w.calls.rooms["a"].empty
+            await w.lingered()
+        nothing_left(w)
+        seat = await w.join("s2")
+        ref = w.calls.rooms["a"].ref
+        assert (await w.bus.publish_final(ref.epoch, final("u2", call="a"))).seq == 2
+        assert (await w.calls.since(seat, 0))["seq"] == 2
+        assert ended is not seat
+
+
+async def test_a_join_that_fails_half_way_is_told_to_nobody_and_the_others_stay(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s1", who=known("anna"))
+        w.sockets.fault = ValueError("this socket is not connected")
+        with pytest.raises(ValueError, match="not connected"):
+            await w.join("s2", who=known("ben"))
+        with pytest.raises(ValueError, match="not connected"):
+            await w.calls.watch("s3", Watch(call="a"))
+        w.sockets.fault = None
+        room = w.calls.rooms["a"]
+        assert set(room.seats) == {"s1"}
+        assert set(room.participants) == {"anna"}
+        assert w.sockets.heard("s1", "call:participant") == []
+        assert not w.calls._lingering
+        ref = room.ref
+        await w.bus.publish_final(ref.epoch, final("u1", call="a"))
+        await w.calls.end("a")
+        assert len(w.sockets.heard("s1", "caption")) == 1
+
+
+@pytest.mark.parametrize("fault", [ContractError("unavailable", "no answer"), RuntimeError("odd")])
+async def test_who_leaves_a_faulty_node_s_call_has_left_all_the_same(tmp_path, fault):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        ben = await w.join("s2", who=known("ben"))
+        w.node.faults["close_media"] = fault
+        await w.calls.leave(ben)
+        assert [e["event"] for e in w.sockets.heard("s1", "call:participant")] == ["joined", "left"]
+        assert w.sockets.groups[call_group("a")] == {"s1"}
+
+
+@pytest.mark.parametrize("fault", [ContractError("unavailable", "no answer"), RuntimeError("odd")])
+async def test_a_call_whose_node_is_faulty_or_gone_ends_all_the_same(tmp_path, fault):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        w.node.faults["end"] = fault
+        await w.calls.end("a")
+        nothing_left(w)
+        await w.join("s1", call="b")
+        w.nodes.gone = True
+        await w.calls.end("b")
+        nothing_left(w)
+        for call in "ab":
+            assert (await w.store.call(call)).ended_at_ms is not None
+        assert len(w.sockets.heard("s1", "call:state")) == 2
+
+
+async def test_while_a_node_is_gone_its_participants_are_told_so(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1", who=known("anna"))
+        w.nodes.gone = True
+        for attempt in (
+            w.calls.offer(seat, OFFER),
+            w.calls.candidate(seat, Candidate()),
+            w.calls.close_media(seat),
+            w.calls.update(seat, Update(captioned=False)),
+        ):
+            with pytest.raises(ContractError) as refused:
+                await attempt
+            assert code_of(refused) == "unavailable"
+        assert w.calls.rooms["a"].participants["anna"].captioned, "the node does not know it"
+
+
+async def test_a_store_that_is_down_keeps_no_call_from_ending_and_brings_down_no_other(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1")
+        await w.join("s2", call="b")
+        w.store.faults.add("save_call")
+        await w.calls.leave(seat)
+        await w.lingered()
+        assert set(w.calls.rooms) == {"b"}
+        await w.bus.publish_final(w.calls.rooms["b"].ref.epoch, final("u1", call="b"))
+        await w.calls.end("b")
+        assert len(w.sockets.heard("s2", "caption")) == 1
+        nothing_left(w)
+
+
+async def test_a_caption_that_cannot_be_sent_brings_no_other_feed_down(tmp_path, monkeypatch):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        await w.join("s2", captions_language="de")
+        emit = w.sockets.emit
+
+        async def faulty(event, payload, to):
+            if to == feed_group("a", SPOKEN):
+                raise RuntimeError("odd")
+            await emit(event, payload, to)
+
+        monkeypatch.setattr(w.sockets, "emit", faulty)
+        ref = w.calls.rooms["a"].ref
+        await w.bus.publish_final(ref.epoch, final("u1", call="a"))
+        await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
+        await w.calls.end("a")
+        assert len(w.sockets.heard("s2", "caption")) == 1
+
+
+async def test_a_word_on_health_after_the_end_does_not_revive_a_call(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        room = w.calls.rooms["a"]
+        await w.calls._take_event(room, CallHealth("a", "degraded", "busy"))
+        assert room.state == "degraded"
+        await w.calls.end("a")
+        await w.calls._take_event(room, CallHealth("a", "live"))
+        assert room.state == "ended"
+        states = [s["state"] for s in w.sockets.heard("s1", "call:state")]
+        assert states == ["degraded", "ended"]
+
+
+# --- going down -----------------------------------------------------------------------------
+
+
+async def test_who_drains_takes_nobody_in_and_begins_nothing(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s1")
+        await w.calls.close()
+        for attempt in (
+            w.join("s2"),
+            w.calls.watch("s2", Watch(call="a")),
+            w.calls.create(CreateCall(call="b")),
+        ):
+            with pytest.raises(ContractError) as refused:
+                await attempt
+            assert code_of(refused) == "unavailable"
+            assert refused.value.retry_after_ms
+        nothing_left(w)
+        await w.calls.close()
+
+
+@pytest.mark.parametrize("kind", ["join", "watch", "create"])
+async def test_a_call_that_is_about_to_open_while_the_server_drains_does_not(tmp_path, kind):
+    async with world(tmp_path) as w:
+        gate = w.store.gates["call"] = Gate()
+        opening = asyncio.ensure_future(
+            {
+                "join": lambda: w.join("s1"),
+                "watch": lambda: w.calls.watch("s1", Watch(call="a")),
+                "create": lambda: w.calls.create(CreateCall(call="a")),
+            }[kind]()
+        )
+        await gate.reached.wait()
+        await w.calls.close()
+        gate.opened.set()
+        with pytest.raises(ContractError) as refused:
+            await opening
+        assert code_of(refused) == "unavailable"
+        nothing_left(w)
+
+
+async def test_calls_are_drained_at_once_and_not_one_behind_the_other(tmp_path):
+    async with world(tmp_path) as w:
+        for n in range(5):
+            await w.join(f"s{n}", call=f"call-{n}")
+        gate = w.node.gates["end"] = Gate()
+        closing = asyncio.ensure_future(w.calls.close())
+        await gate.reached.wait()
+        await asyncio.sleep(0)
+        assert len(w.node.asked) == 5
+        gate.opened.set()
+        await closing
+        nothing_left(w)

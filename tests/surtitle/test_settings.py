@@ -1,0 +1,68 @@
+"""Settings that go together, and those that do not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from surtitle.settings import Settings, SettingsError, UserError, cache_folder, data_folder
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_without_a_secret_loopback_is_fine(host):
+    Settings(host=host).check()
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.0.2.7", "captions.example.org", "localhost.example.org"]
+)
+def test_without_a_secret_nothing_else_is_and_the_error_says_what_to_do(host):
+    with pytest.raises(SettingsError, match="--secret") as error:
+        Settings(host=host).check()
+    assert isinstance(error.value, UserError)
+    Settings(host=host, secret="north").check()
+
+
+@pytest.mark.parametrize("url", ["turn:turn.example.org", "turns:turn.example.org"])
+def test_turn_needs_its_secret_and_stun_does_not(url):
+    with pytest.raises(SettingsError, match="--turn-secret"):
+        Settings(turn_urls=("stun:stun.example.org", url)).check()
+    Settings(turn_urls=(url,), turn_secret="north").check()
+    Settings(turn_urls=("stun:stun.example.org",)).check()
+
+
+def test_folders_are_where_xdg_says(monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere/data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
+    assert data_folder() == Path("/somewhere/data/surtitle")
+    assert cache_folder() == Path("/somewhere/cache/surtitle")
+    assert Settings().data == data_folder()
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_xdg_folders_are_at_home(monkeypatch, tmp_path, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        if value is None:
+            monkeypatch.delenv(variable, raising=False)
+        else:
+            monkeypatch.setenv(variable, value)
+    assert data_folder() == tmp_path / ".local" / "share" / "surtitle"
+    assert cache_folder() == tmp_path / ".cache" / "surtitle"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (8, 4), (64, 4), (None, 1)])
+def test_the_recognizer_leaves_cores_to_media(monkeypatch, cores, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert Settings().threads == threads
+
+
+def test_capacity_is_what_is_set_and_else_a_guess_by_device(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert Settings(capacity=3).capacity_on("cuda") == 3
+    assert Settings().capacity_on("cpu") == 16
+    assert Settings().capacity_on("cuda") > Settings().capacity_on("cpu")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert Settings().capacity_on("cpu") > 0
