@@ -18,6 +18,7 @@ from signaling.http import LARGEST_BODY, Api, problems
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
 from signaling.registry import Registry
+from signaling.rooms import Rooms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
 from signaling.tokens import Authority
@@ -56,15 +57,21 @@ class Gateway:
         self._health = health
         self._transcripts = Transcripts(bus, store)
         self._sockets = SocketServer(authority, origins)
-        self._calls = Calls(
+        rooms = Rooms(
             bus=bus,
             registry=registry,
             nodes=nodes,
             store=store,
             transcripts=self._transcripts,
-            turn=turn,
             sockets=self._sockets,
             tasks=self._group,
+        )
+        self._calls = Calls(
+            rooms=rooms,
+            store=store,
+            transcripts=self._transcripts,
+            turn=turn,
+            sockets=self._sockets,
         )
         self._sockets.attach(self._calls)
         metrics.add(self._readings)
@@ -112,7 +119,7 @@ class Gateway:
         await self._group.__aexit__(None, None, None)
 
     def _readings(self) -> Iterable[Reading]:
-        rooms = self._calls.rooms.values()
+        rooms = self._calls.live.values()
         yield "calls", "Calls that are open on this gateway.", len(rooms)
         yield (
             "participants",

@@ -10,7 +10,7 @@ import pytest
 
 from captions.types import SPOKEN
 from signaling.bus import MemoryBus
-from signaling.calls import Calls, call_group, feed_group
+from signaling.calls import Calls
 from signaling.errors import ContractError
 from signaling.messages import (
     CallHealth,
@@ -24,6 +24,7 @@ from signaling.messages import (
     Watch,
 )
 from signaling.registry import MemoryRegistry, NodeStatus
+from signaling.rooms import Rooms, call_group, feed_group
 from signaling.socket import SocketServer
 from signaling.store_sqlite import SqliteStore
 from signaling.tokens import GRANTS, Everybody, Identity
@@ -151,6 +152,7 @@ class Store(SqliteStore):
 @dataclass
 class World:
     calls: Calls
+    rooms: Rooms
     bus: MemoryBus
     registry: MemoryRegistry
     node: Node
@@ -163,10 +165,10 @@ class World:
 
     async def lingered(self, call="a"):
         """Until the empty call has ended."""
-        lingering = self.calls._lingering.get(call)
+        lingering = self.rooms._lingering.get(call)
         if lingering:
             await lingering
-        async with self.calls._lock(call):
+        async with self.rooms.lock(call):
             return
 
 
@@ -176,18 +178,25 @@ async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
     nodes = Nodes(node)
     await registry.report(NodeStatus("node-1", capacity=capacity))
     async with Store(folder / "surtitle.db") as store, asyncio.TaskGroup() as tasks:
-        calls = Calls(
+        transcripts = Transcripts(bus, store)
+        rooms = Rooms(
             bus=bus,
             registry=registry,
             nodes=nodes,
             store=store,
-            transcripts=Transcripts(bus, store),
-            turn=TurnServers(),
+            transcripts=transcripts,
             sockets=sockets,
             tasks=tasks,
             linger_seconds=linger_seconds,
         )
-        yield World(calls, bus, registry, node, nodes, store, sockets)
+        calls = Calls(
+            rooms=rooms,
+            store=store,
+            transcripts=transcripts,
+            turn=TurnServers(),
+            sockets=sockets,
+        )
+        yield World(calls, rooms, bus, registry, node, nodes, store, sockets)
         store.faults.clear()
         await calls.close()  # and the TaskGroup finds nothing that still runs
 
@@ -198,12 +207,12 @@ def code_of(error) -> str:
 
 def nothing_left(w: World) -> None:
     """Of a call that is over."""
-    assert not w.calls.rooms
-    assert not w.calls._events
-    assert not w.calls._lingering
-    assert not w.calls._fanout._listeners
-    assert not w.calls._fanout._viewers
-    assert not list(w.calls._locks)
+    assert not w.calls.live
+    assert not w.rooms._events
+    assert not w.rooms._lingering
+    assert not w.rooms._fanout._listeners
+    assert not w.rooms._fanout._viewers
+    assert not list(w.rooms._locks)
     assert not any(w.sockets.groups.values())
     assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten))
     assert not [*w.bus._captions, *w.bus._events]
@@ -218,7 +227,7 @@ async def test_a_call_lives_from_the_first_to_the_last_and_leaves_only_its_trans
         anna = await w.join("s1", who=known("anna"))
         ben = await w.join("s2", who=known("ben"), captions_language="de")
         assert (await w.calls.offer(anna, OFFER)) == {"sdp": "answer", "type": "answer"}
-        ref = w.calls.rooms["a"].ref
+        ref = w.calls.live["a"].ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.calls.leave(anna)
         await w.calls.leave(ben)
@@ -232,24 +241,24 @@ async def test_a_call_lives_from_the_first_to_the_last_and_leaves_only_its_trans
 async def test_an_empty_call_waits_for_who_comes_back(tmp_path):
     async with world(tmp_path, linger_seconds=1000) as w:
         await w.calls.leave(await w.join("s1"))
-        lingering = w.calls._lingering["a"]
-        room = w.calls.rooms["a"]
+        lingering = w.rooms._lingering["a"]
+        room = w.calls.live["a"]
         await w.join("s2")
-        assert w.calls.rooms["a"] is room
+        assert w.calls.live["a"] is room
         await asyncio.wait([lingering])
         assert lingering.cancelled()
-        assert not w.calls._lingering
+        assert not w.rooms._lingering
 
 
 async def test_a_call_that_ended_begins_again_and_its_numbers_go_on(tmp_path):
     async with world(tmp_path) as w:
         await w.join("s1")
-        first = w.calls.rooms["a"].ref
+        first = w.calls.live["a"].ref
         await w.bus.publish_final(first.epoch, final("u1", call="a"))
         await w.calls.end("a")
         nothing_left(w)
         await w.join("s2", since=1)
-        again = w.calls.rooms["a"].ref
+        again = w.calls.live["a"].ref
         assert again.epoch > first.epoch
         assert again.started_at_ms == first.started_at_ms
         assert (await w.bus.publish_final(again.epoch, final("u2", call="a"))).seq == 2
@@ -258,7 +267,7 @@ async def test_a_call_that_ended_begins_again_and_its_numbers_go_on(tmp_path):
 async def test_everybody_is_told_of_the_end_behind_the_last_caption(tmp_path):
     async with world(tmp_path) as w:
         seat = await w.join("s1")
-        ref = w.calls.rooms["a"].ref
+        ref = w.calls.live["a"].ref
         for n in range(3):
             await w.bus.publish_final(ref.epoch, final(f"u{n}", call="a"))
         await w.calls.end("a")
@@ -295,7 +304,7 @@ async def test_a_person_who_comes_again_takes_the_place_of_their_old_connection(
         other = await w.join("s0")
         old = await w.join("s1", who=known("anna"))
         new = await w.join("s2", who=known("anna"))
-        room = w.calls.rooms["a"]
+        room = w.calls.live["a"]
         assert set(room.seats) == {"s0", "s2"}
         assert [e["event"] for e in w.sockets.heard("s0", "call:participant")] == [
             "joined",
@@ -345,7 +354,7 @@ async def test_who_changes_the_feed_reads_the_new_one_and_not_the_old(tmp_path):
     async with world(tmp_path) as w:
         seat = await w.join("s1")
         await w.calls.update(seat, Update(captions_language="de"))
-        ref = w.calls.rooms["a"].ref
+        ref = w.calls.live["a"].ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
         await w.calls.end("a")
@@ -383,7 +392,7 @@ async def test_what_waits_for_the_end_of_a_call_finds_it_ended(tmp_path, what):
             await waiting
         assert w.node.asked == [("end", "a")], "the node hears nothing of a call that it left"
         if what in ("join", "watch"):
-            assert set(w.calls.rooms["a"].seats) == {"s2"}, "in a call that begins anew"
+            assert set(w.calls.live["a"].seats) == {"s2"}, "in a call that begins anew"
         else:
             nothing_left(w)
 
@@ -391,10 +400,10 @@ async def test_what_waits_for_the_end_of_a_call_finds_it_ended(tmp_path, what):
 async def test_many_who_come_at_once_are_in_one_call(tmp_path):
     async with world(tmp_path) as w:
         await asyncio.gather(*(w.join(f"s{n}") for n in range(20)))
-        room = w.calls.rooms["a"]
+        room = w.calls.live["a"]
         assert len(room.seats) == len(room.participants) == 20
         assert room.ref.epoch == 1
-        assert len(w.calls._events) == 1
+        assert len(w.rooms._events) == 1
         await asyncio.gather(*(w.calls.leave(seat) for seat in list(room.seats.values())))
         await w.lingered()
         nothing_left(w)
@@ -406,8 +415,8 @@ async def test_audio_that_begins_while_a_name_changes_is_not_forgotten(tmp_path)
         gate = w.node.gates["update"] = Gate()
         changing = asyncio.ensure_future(w.calls.update(seat, Update(name="Ann")))
         await gate.reached.wait()
-        room = w.calls.rooms["a"]
-        await w.calls._take_event(room, Publishing("a", "anna", publishing=True))
+        room = w.calls.live["a"]
+        await w.rooms._take_event(room, Publishing("a", "anna", publishing=True))
         gate.opened.set()
         answer = await changing
         assert answer["participant"]["publishing"] is True
@@ -429,7 +438,7 @@ async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path)
         await joining
         await dying
         assert server.connected == 0
-        assert w.calls.rooms["a"].empty, "no seat without a socket"
+        assert w.calls.live["a"].empty, "no seat without a socket"
         await w.lingered()
         nothing_left(w)
 
@@ -452,18 +461,18 @@ async def test_a_call_that_no_node_takes_leaves_nothing_behind(tmp_path):
 async def test_a_join_that_fails_half_way_leaves_nobody_in_the_call(tmp_path, fault):
     async with world(tmp_path) as w:
         ended = await w.join("s0")
-        await w.bus.publish_final(w.calls.rooms["a"].ref.epoch, final("u1", call="a"))
+        await w.bus.publish_final(w.calls.live["a"].ref.epoch, final("u1", call="a"))
         await w.calls.end("a")
         w.store.faults.add(fault)
         with pytest.raises(ConnectionError):
             await w.join("s1")
         w.store.faults.clear()
-        if "a" in w.calls.rooms:
-            assert w.calls.rooms["a"].empty
+        if "a" in w.calls.live:
+            assert w.calls.live["a"].empty
             await w.lingered()
         nothing_left(w)
         seat = await w.join("s2")
-        ref = w.calls.rooms["a"].ref
+        ref = w.calls.live["a"].ref
         assert (await w.bus.publish_final(ref.epoch, final("u2", call="a"))).seq == 2
         assert (await w.calls.since(seat, 0))["seq"] == 2
         assert ended is not seat
@@ -478,11 +487,11 @@ async def test_a_join_that_fails_half_way_is_told_to_nobody_and_the_others_stay(
         with pytest.raises(ValueError, match="not connected"):
             await w.calls.watch("s3", Watch(call="a"))
         w.sockets.fault = None
-        room = w.calls.rooms["a"]
+        room = w.calls.live["a"]
         assert set(room.seats) == {"s1"}
         assert set(room.participants) == {"anna"}
         assert w.sockets.heard("s1", "call:participant") == []
-        assert not w.calls._lingering
+        assert not w.rooms._lingering
         ref = room.ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.calls.end("a")
@@ -529,7 +538,7 @@ async def test_while_a_node_is_gone_its_participants_are_told_so(tmp_path):
             with pytest.raises(ContractError) as refused:
                 await attempt
             assert code_of(refused) == "unavailable"
-        assert w.calls.rooms["a"].participants["anna"].captioned, "the node does not know it"
+        assert w.calls.live["a"].participants["anna"].captioned, "the node does not know it"
 
 
 async def test_a_store_that_is_down_keeps_no_call_from_ending_and_brings_down_no_other(tmp_path):
@@ -539,8 +548,8 @@ async def test_a_store_that_is_down_keeps_no_call_from_ending_and_brings_down_no
         w.store.faults.add("save_call")
         await w.calls.leave(seat)
         await w.lingered()
-        assert set(w.calls.rooms) == {"b"}
-        await w.bus.publish_final(w.calls.rooms["b"].ref.epoch, final("u1", call="b"))
+        assert set(w.calls.live) == {"b"}
+        await w.bus.publish_final(w.calls.live["b"].ref.epoch, final("u1", call="b"))
         await w.calls.end("b")
         assert len(w.sockets.heard("s2", "caption")) == 1
         nothing_left(w)
@@ -558,7 +567,7 @@ async def test_a_caption_that_cannot_be_sent_brings_no_other_feed_down(tmp_path,
             await emit(event, payload, to)
 
         monkeypatch.setattr(w.sockets, "emit", faulty)
-        ref = w.calls.rooms["a"].ref
+        ref = w.calls.live["a"].ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
         await w.calls.end("a")
@@ -568,11 +577,11 @@ async def test_a_caption_that_cannot_be_sent_brings_no_other_feed_down(tmp_path,
 async def test_a_word_on_health_after_the_end_does_not_revive_a_call(tmp_path):
     async with world(tmp_path) as w:
         await w.join("s1")
-        room = w.calls.rooms["a"]
-        await w.calls._take_event(room, CallHealth("a", "degraded", "busy"))
+        room = w.calls.live["a"]
+        await w.rooms._take_event(room, CallHealth("a", "degraded", "busy"))
         assert room.state == "degraded"
         await w.calls.end("a")
-        await w.calls._take_event(room, CallHealth("a", "live"))
+        await w.rooms._take_event(room, CallHealth("a", "live"))
         assert room.state == "ended"
         states = [s["state"] for s in w.sockets.heard("s1", "call:state")]
         assert states == ["degraded", "ended"]

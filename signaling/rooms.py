@@ -1,0 +1,297 @@
+"""The life of rooms: they open, are placed, fill and empty, and end.
+
+Whoever changes a room holds its lock (`Rooms.lock`), but for events of nodes, which change
+one field at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
+
+import structlog
+
+from captions.types import Caption
+from signaling.bus import Bus
+from signaling.errors import ContractError
+from signaling.fanout import Fanout
+from signaling.messages import CallEvent, CallRef, Participant, Publishing, Update
+from signaling.node_api import NodeApi, NodeDirectory
+from signaling.registry import Registry
+from signaling.room import Room, Seat
+from signaling.store import CallRecord, TranscriptStore
+from signaling.transcripts import Transcripts
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS: Final = 30.0
+"""How long an empty call waits for somebody to come back before it ends."""
+
+
+class Sockets(Protocol):
+    """What reaches clients; `signaling.socket` is the real one."""
+
+    async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
+        """Send to a socket or to all sockets of a group."""
+
+    async def enter(self, socket: str, group: str) -> None:
+        """Add a socket to a group."""
+
+    async def leave(self, socket: str, group: str) -> None:
+        """Remove a socket from a group."""
+
+
+def call_group(call: str) -> str:
+    """Everybody in a call, watchers too."""
+    return f"call/{call}"
+
+
+def feed_group(call: str, feed: str) -> str:
+    """Everybody who reads this feed."""
+    return f"feed/{call}/{feed}"
+
+
+class Rooms:
+    """The rooms of this gateway. Its tasks belong to the owner's TaskGroup."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        registry: Registry,
+        nodes: NodeDirectory,
+        store: TranscriptStore,
+        transcripts: Transcripts,
+        sockets: Sockets,
+        tasks: asyncio.TaskGroup,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        self._bus = bus
+        self._registry = registry
+        self._nodes = nodes
+        self._store = store
+        self._transcripts = transcripts
+        self._sockets = sockets
+        self._tasks = tasks
+        self._linger_seconds = linger_seconds
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._events: dict[str, asyncio.Task[None]] = {}
+        self._lingering: dict[str, asyncio.Task[None]] = {}
+        self._fanout = Fanout(bus, self._emit_caption, tasks)
+        self.live: dict[str, Room] = {}
+        self.draining = False
+
+    def lock(self, call: str) -> asyncio.Lock:
+        """The lock of a call; it lives as long as somebody holds or awaits it."""
+        return self._locks.setdefault(call, asyncio.Lock())
+
+    def check_draining(self) -> None:
+        """Raise `ContractError` `unavailable` where no room may open any more."""
+        if self.draining:
+            raise ContractError("unavailable", "the server is going down", 1000)
+
+    def ref(self, room: Room) -> CallRef:
+        """The call as its node knows it; `conflict` before it was placed."""
+        if room.ref is None:
+            raise ContractError("conflict", "the call has no media yet; send an offer first")
+        return room.ref
+
+    def node(self, room: Room) -> NodeApi:
+        """The node that has the call; `conflict` before it was placed."""
+        if room.node is None:
+            raise ContractError("conflict", "the call has no media yet; send an offer first")
+        return self._nodes.node(room.node)
+
+    async def open(self, call: str, settings: dict[str, Any]) -> Room:
+        """Open a room; the call goes on where it was known before."""
+        known = await self._store.call(call)
+        self.check_draining()  # behind the last wait: `close` sees every room that opens
+        record = (
+            replace(known, ended_at_ms=None, settings=settings or known.settings)
+            if known
+            else CallRecord(call, int(time.time() * 1000), settings=settings)
+        )
+        room = self.live[call] = Room(record)
+        self._linger(room)  # until somebody sits down; whatever fails now leaves nothing behind
+        listening = asyncio.Event()
+        self._events[call] = self._tasks.create_task(self._follow_events(room, listening))
+        await listening.wait()
+        return room
+
+    async def place(self, room: Room) -> None:
+        """Give the call a node, and remember it: from now on it counts as begun."""
+        if room.ref:
+            return
+        placement = await self._registry.place(room.call)
+        try:
+            last_seq = await self._store.last_seq(room.call)
+            await self._bus.open_call(room.call, placement.epoch, last_seq)
+            await self._store.save_call(room.record)
+        except BaseException:
+            await self._registry.release(room.call, placement.epoch)
+            raise
+        room.node = placement.node
+        room.ref = CallRef(room.call, placement.epoch, room.record.started_at_ms)
+
+    async def sit(self, room: Room, seat: Seat) -> None:
+        """Take a seat, wholly or not at all: what is published from now on reaches it."""
+        lingering = self._lingering.pop(room.call, None)
+        if lingering:
+            lingering.cancel()
+        room.seats[seat.socket] = seat
+        try:
+            await self._fanout.follow(seat.call, seat.feed)
+            await self._sockets.enter(seat.socket, call_group(seat.call))
+            await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
+        except BaseException:
+            await self.forsake(room, seat)
+            raise
+
+    async def forsake(self, room: Room, seat: Seat) -> None:
+        """Undo `sit` before anybody has been told of the participant."""
+        if seat.participant:
+            room.participants.pop(seat.participant, None)
+        await self.vacate(room, seat)
+
+    async def vacate(self, room: Room, seat: Seat) -> None:
+        """Empty a seat; what its participant was saying becomes final behind this."""
+        del room.seats[seat.socket]
+        self._fanout.unfollow(seat.call, seat.feed)
+        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+        await self._sockets.leave(seat.socket, call_group(seat.call))
+        participant = room.participants.pop(seat.participant, None) if seat.participant else None
+        if participant:
+            if room.ref:
+                # Nobody waits for the last words of who leaves, least of all the lock.
+                self._tasks.create_task(self._close_media(room, room.ref, participant.id))
+            await self.tell_participant(room, "left", replace(participant, publishing=False))
+            if participant.publishing and participant.captioned:
+                await self._tell_state(room)
+        if room.empty:
+            self._linger(room)
+
+    async def change(self, room: Room, who: str, message: Update) -> None:
+        """Take what a participant says of themselves to the node and to everybody."""
+        before = room.participants[who]
+        if before.updated(message) == before:
+            return
+        if room.ref:
+            await self.node(room).update(room.ref, before.updated(message))
+        # Meanwhile the node may have said that audio began or ceased to arrive.
+        participant = room.participants[who] = room.participants[who].updated(message)
+        await self.tell_participant(room, "updated", participant)
+        if participant.captioned != before.captioned:
+            await self._tell_state(room)
+
+    async def change_feed(self, seat: Seat, feed: str) -> None:
+        """Let a seat read another feed."""
+        await self._fanout.follow(seat.call, feed)
+        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+        self._fanout.unfollow(seat.call, seat.feed)
+        seat.feed = feed
+        await self._sockets.enter(seat.socket, feed_group(seat.call, feed))
+
+    async def _close_media(self, room: Room, ref: CallRef, participant: str) -> None:
+        with contained("media not closed"):  # a node that is gone receives nothing
+            await self.node(room).close_media(ref, participant)
+
+    def _linger(self, room: Room) -> None:
+        async def end_later() -> None:
+            await asyncio.sleep(self._linger_seconds)
+            async with self.lock(room.call):
+                if room.empty and self.live.get(room.call) is room:
+                    self._lingering.pop(room.call, None)
+                    await self.close(room)
+
+        if room.call not in self._lingering:
+            self._lingering[room.call] = self._tasks.create_task(end_later())
+
+    async def close(self, room: Room) -> None:
+        """End the call for everybody; every last word becomes final and is sent first."""
+        room.state = "ended"
+        if room.ref:
+            with contained("call not ended on its node"):
+                await self.node(room).end(room.ref)
+            with contained("call not released"):
+                await self._registry.release(room.call, room.ref.epoch)
+            record = replace(room.record, ended_at_ms=int(time.time() * 1000))
+            with contained("end of a call not kept"):
+                await self._store.save_call(record)
+        with contained("listeners not ended"):
+            await self._bus.end_call(room.call)
+        await self._fanout.finish(room.call)
+        await self._tell_state(room)
+        for seat in list(room.seats.values()):
+            await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+            await self._sockets.leave(seat.socket, call_group(seat.call))
+        self.live.pop(room.call, None)
+        self._events.pop(room.call).cancel()
+        lingering = self._lingering.pop(room.call, None)
+        if lingering:
+            lingering.cancel()
+        with contained("ended call not forgotten"):
+            await self._transcripts.flush()
+            await self._bus.forget(room.call)
+
+    async def _follow_events(self, room: Room, listening: asyncio.Event) -> None:
+        with contained("events of a call not followed"):
+            async with self._bus.listen_events(room.call) as events:
+                listening.set()
+                async for event in events:
+                    await self._take_event(room, event)
+        listening.set()
+
+    async def _take_event(self, room: Room, event: CallEvent) -> None:
+        if isinstance(event, Publishing):
+            await self._take_publishing(room, event)
+        elif room.state not in (event.state, "ended"):
+            room.state = event.state
+            await self._tell_state(room, event.reason)
+
+    async def _take_publishing(self, room: Room, event: Publishing) -> None:
+        before = room.participants.get(event.participant)
+        if before is None or before.publishing == event.publishing:
+            return
+        participant = replace(before, publishing=event.publishing)
+        room.participants[participant.id] = participant
+        await self.tell_participant(room, "updated", participant)
+        await self._tell_state(room)
+
+    async def tell_participant(
+        self, room: Room, event: str, participant: Participant, skip: str | None = None
+    ) -> None:
+        """Tell everybody in the call who came, changed or went."""
+        payload = {"event": event, "participant": participant.to_wire()}
+        for seat in list(room.seats.values()):
+            if seat.socket != skip:
+                await self._sockets.emit("call:participant", payload, seat.socket)
+
+    async def _tell_state(self, room: Room, reason: str | None = None) -> None:
+        payload = state_of(room) | ({"reason": reason} if reason else {})
+        await self._sockets.emit("call:state", payload, call_group(room.call))
+
+    async def _emit_caption(self, caption: Caption) -> None:
+        await self._sockets.emit(
+            "caption", caption.to_wire(), feed_group(caption.call, caption.feed)
+        )
+
+
+@contextmanager
+def contained(what: str) -> Iterator[None]:
+    """A call's own fault, logged once: clean-up goes on, and so do the other calls."""
+    try:
+        yield
+    except ContractError as error:
+        log.info(what, code=error.code, why=error.message)
+    except Exception:
+        log.exception(what)
+
+
+def state_of(room: Room) -> dict[str, Any]:
+    """The payload of `call:state`."""
+    return {"state": room.state, "captioning": room.captioning}
