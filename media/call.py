@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from aiortc import MediaStreamTrack
 
 from captions.scheduler import Scheduler
 from media.counts import NodeCounts
-from media.receiver import pcm_of
 from media.sources.direct import DirectSource, TrackEnded, TrackStarted
 from media.speaker import Speaker
+from media.track import Track
 from signaling.bus import Bus
 from signaling.messages import CallRef, Participant, Publishing
 
@@ -37,8 +36,8 @@ class NodeCall:
         self._bus = bus
         self._counts = counts
         self._whisper_language = whisper_language
-        self._speakers: dict[MediaStreamTrack, Speaker] = {}
-        self._tasks: dict[MediaStreamTrack, asyncio.Task[None]] = {}
+        self._speakers: dict[Track, Speaker] = {}
+        self._tasks: dict[Track, asyncio.Task[None]] = {}
         self._closed = asyncio.Event()
 
     @property
@@ -65,9 +64,7 @@ class NodeCall:
                             self._speakers[track] = speaker
                             self._tasks[track] = tasks.create_task(self._caption(speaker, track))
                         case TrackEnded(_, track):
-                            track.stop()
-                            if track in self._speakers:
-                                self._speakers[track].stop()
+                            track.close()  # ends its speaker, behind the last word
         finally:
             self._closed.set()
 
@@ -97,16 +94,19 @@ class NodeCall:
             counts=self._counts,
         )
 
-    async def _caption(self, speaker: Speaker, track: MediaStreamTrack) -> None:
+    async def _caption(self, speaker: Speaker, track: Track) -> None:
         participant_id = speaker.participant.id
         call = self.ref.call
         try:
             await self._bus.publish_event(Publishing(call, participant_id, publishing=True))
-            await speaker.run(pcm_of(track))
+            await speaker.run(track)
         except Exception:  # one speaker's fault must not be another's: logged and counted here
             self._counts.speakers_failed += 1
             log.exception("speaker failed")
         finally:
+            track.close()
+            self._counts.dropped_seconds += track.dropped_seconds
+            self._counts.received.add(track.counts)
             del self._speakers[track]
             del self._tasks[track]
             if not any(s.participant.id == participant_id for s in self._speakers.values()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from media.receiver import ReceiveCounts
 
 
 @dataclass(slots=True)
@@ -14,3 +16,6 @@ class NodeCounts:
     partials: int = 0
     speakers_failed: int = 0
     calls_failed: int = 0
+    dropped_seconds: float = 0.0
+    """Of tracks that have ended, as is `received`."""
+    received: ReceiveCounts = field(default_factory=ReceiveCounts)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -18,6 +16,7 @@ from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_
 from captions.utterance import Draft
 from captions.vad import VoiceActivity
 from media.counts import NodeCounts
+from media.track import Track
 from signaling.bus import Bus, Fenced
 from signaling.messages import CallRef, Participant
 
@@ -56,23 +55,18 @@ class Speaker:
         self._drafted = asyncio.Event()
         self._unanswered = 0
         self._ended = False
-        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._started = False
 
     def set_language(self, language: str | None) -> None:
         """From the next utterance on; a Whisper code, None to detect."""
         self._captioner.language = language
 
-    def stop(self) -> None:
-        """No more audio will come; a track that never connected does not end by itself."""
-        if not self._stopped.done():
-            self._stopped.set_result(None)
-
-    async def run(self, chunks: AsyncIterator[PcmChunk]) -> None:
-        """Caption until `chunks` end, and then until the last final is published."""
+    async def run(self, track: Track) -> None:
+        """Caption until `track` is closed, and then until the last final is published."""
         async with asyncio.TaskGroup() as tasks:
             publishing = tasks.create_task(self._publish())
             try:
-                await self._receive(chunks)
+                await self._receive(track)
             finally:
                 self._submit(self._captioner.flush())
                 self._ended = True
@@ -85,39 +79,30 @@ class Speaker:
                 publishing.cancel()
             self._scheduler.forget(self._call.call, self.participant.id)
 
-    async def _receive(self, chunks: AsyncIterator[PcmChunk]) -> None:
-        started = False
-        next_chunk: asyncio.Task[PcmChunk] | None = None
-        try:
-            while True:
-                next_chunk = next_chunk or asyncio.ensure_future(anext(chunks))
-                pause = PAUSE_SECONDS if self._captioner.speaking else None
-                waiting: list[asyncio.Future[Any]] = [next_chunk, self._stopped]
-                await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                if not next_chunk.done():
-                    if self._stopped.done():
-                        return
-                    self._submit(self._captioner.flush())
-                    continue
-                try:
-                    chunk = next_chunk.result()
-                except StopAsyncIteration:
-                    return
-                next_chunk = None
-                if not started:
-                    started = True
-                    now_ms = round(time.time() * 1000) - self._call.started_at_ms
-                    self._zero_ms = max(0, now_ms - to_ms(chunk.end))
-                self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
-                if self.participant.captioned:
-                    self._submit(self._captioner.feed(chunk))
-                else:
-                    self._submit(self._captioner.flush())
-        finally:
-            if next_chunk:
-                next_chunk.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await next_chunk
+    async def _receive(self, track: Track) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(PAUSE_SECONDS if self._captioner.speaking else None):
+                    chunk = await anext(track)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                for chunk in track.flush():
+                    self._hear(chunk)
+                self._submit(self._captioner.flush())
+            else:
+                self._hear(chunk)
+
+    def _hear(self, chunk: PcmChunk) -> None:
+        if not self._started:
+            self._started = True
+            now_ms = round(time.time() * 1000) - self._call.started_at_ms
+            self._zero_ms = max(0, now_ms - to_ms(chunk.end))
+        self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
+        if self.participant.captioned:
+            self._submit(self._captioner.feed(chunk))
+        else:
+            self._submit(self._captioner.flush())
 
     def _submit(self, due: list[Due]) -> None:
         for item in due:

@@ -11,7 +11,9 @@ import structlog
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import candidate_from_sdp
 
+from media.aiortc_private import deliver_rtp, take_opus_only
 from media.sdp import check_port, checked_offer, ice_user
+from media.track import Track
 from signaling.errors import ContractError
 from signaling.messages import Candidate
 
@@ -28,7 +30,7 @@ class TrackStarted:
     """A participant's audio begins to arrive."""
 
     participant: str
-    track: MediaStreamTrack
+    track: Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class TrackEnded:
     """The participant's audio will not go on: closed, left, or their connection died."""
 
     participant: str
-    track: MediaStreamTrack
+    track: Track
 
 
 SourceEvent = TrackStarted | TrackEnded
@@ -46,7 +48,7 @@ SourceEvent = TrackStarted | TrackEnded
 class _Peer:
     connection: RTCPeerConnection
     ice_user: str
-    tracks: list[MediaStreamTrack] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
     candidates: int = 0
 
 
@@ -77,6 +79,7 @@ class DirectSource:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await peer.connection.setRemoteDescription(offer)
+                take_opus_only(peer.connection)
                 answer = await peer.connection.createAnswer()
                 if answer is None:
                     raise ContractError("conflict", "a newer offer took this one's place")
@@ -134,10 +137,15 @@ class DirectSource:
     def _watch(self, participant: str, peer: _Peer) -> None:
         connection = peer.connection
 
-        def on_track(track: MediaStreamTrack) -> None:
-            if track.kind == "audio":
-                peer.tracks.append(track)
-                self._events.put_nowait(TrackStarted(participant, track))
+        def on_track(announced: MediaStreamTrack) -> None:
+            if announced.kind != "audio":
+                return
+            track = Track()
+            for receiver in connection.getReceivers():
+                if receiver.track is announced:
+                    deliver_rtp(receiver, track.take, track.close)
+            peer.tracks.append(track)
+            self._events.put_nowait(TrackStarted(participant, track))
 
         async def on_state() -> None:
             if connection.connectionState in ("failed", "closed"):

@@ -1,0 +1,87 @@
+"""A participant's track as the node hears it: RTP packets in, chunks of PCM out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Self
+
+from captions.types import SAMPLE_RATE, PcmChunk
+from media.receiver import ReceiveCounts, TrackReceiver
+from media.rtp import RtpPacket
+
+MOST_WAITING_SECONDS: Final = 10.0
+"""Audio that waits for a reader that has fallen behind; the oldest makes room."""
+
+
+class Track:
+    """`async for chunk in track`, by one reader, until it is closed."""
+
+    def __init__(self) -> None:
+        self.dropped_seconds = 0.0
+        """Audio that the reader was too slow for."""
+        self._receiver = TrackReceiver()
+        self._chunks: deque[PcmChunk] = deque()
+        self._waiting_samples = 0
+        self._closed = False
+        self._reader: asyncio.Future[None] | None = None
+
+    @property
+    def counts(self) -> ReceiveCounts:
+        """What became of its packets so far."""
+        return self._receiver.counts
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more packets are taken."""
+        return self._closed
+
+    def take(self, packet: RtpPacket) -> None:
+        """Take a packet; those that come when it is closed are nobody's."""
+        if not self._closed:
+            self._put(self._receiver.receive(packet))
+
+    def flush(self) -> list[PcmChunk]:
+        """All there is, also what waits for lost packets: the sender has paused."""
+        self._put(self._receiver.flush())
+        chunks = list(self._chunks)
+        self._chunks.clear()
+        self._waiting_samples = 0
+        return chunks
+
+    def close(self) -> None:
+        """No more packets will come; the reader gets what there is. Idempotent."""
+        if not self._closed:
+            self._put(self._receiver.flush())
+            self._closed = True
+            self._wake()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PcmChunk:
+        """The next chunk. Cancelled, it has taken none."""
+        while not self._chunks:
+            if self._closed:
+                raise StopAsyncIteration
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        chunk = self._chunks.popleft()
+        self._waiting_samples -= len(chunk.samples)
+        return chunk
+
+    def _put(self, chunks: list[PcmChunk]) -> None:
+        if not chunks:
+            return
+        for chunk in chunks:
+            self._chunks.append(chunk)
+            self._waiting_samples += len(chunk.samples)
+        while self._waiting_samples > MOST_WAITING_SECONDS * SAMPLE_RATE:
+            dropped = len(self._chunks.popleft().samples)
+            self._waiting_samples -= dropped
+            self.dropped_seconds += dropped / SAMPLE_RATE
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)

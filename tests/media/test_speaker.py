@@ -1,0 +1,77 @@
+"""A speaker who pauses, and one whose track ends: nothing that came stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from media import speaker as speaker_module
+from media.counts import NodeCounts
+from media.speaker import Speaker
+from media.track import Track
+from tests.media.packets import stream, sweep_payloads
+
+
+class Listener:
+    """In the captioner's place: always in the middle of an utterance."""
+
+    speaking = True
+
+    def __init__(self) -> None:
+        self.heard: list[str | int] = []
+        self.flushed = asyncio.Event()
+
+    def feed(self, chunk):
+        self.heard.append(chunk.start)
+        return []
+
+    def flush(self):
+        self.heard.append("flush")
+        self.flushed.set()
+        return []
+
+
+@pytest.fixture
+def listener(monkeypatch) -> Listener:
+    monkeypatch.setattr(speaker_module, "VoiceActivity", lambda: None)
+    monkeypatch.setattr(speaker_module, "PAUSE_SECONDS", 0.05)
+    listener = Listener()
+    monkeypatch.setattr(speaker_module, "Captioner", lambda *_, **__: listener)
+    return listener
+
+
+def new_speaker() -> Speaker:
+    return Speaker(
+        call=SimpleNamespace(call="c", epoch=1, started_at_ms=0),
+        participant=SimpleNamespace(id="p", speaker="Anna", captioned=True),
+        language="en",
+        scheduler=SimpleNamespace(forget=lambda *_: None),
+        bus=None,
+        counts=NodeCounts(),
+    )
+
+
+async def test_a_pause_gives_what_waits_behind_a_lost_packet_before_the_final(listener):
+    track, packets = Track(), stream(sweep_payloads(1.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(new_speaker().run(track))
+        for packet in (packets[0], packets[1], packets[3]):
+            track.take(packet)
+        async with asyncio.timeout(5):
+            await listener.flushed.wait()
+        assert listener.heard == [0, 320, 640, 960, "flush"]
+        track.take(packets[4])
+        track.close()
+    assert listener.heard[5:] in ([1280, "flush"], ["flush", 1280, "flush"])
+
+
+async def test_a_closed_track_is_heard_to_its_end(listener):
+    track, packets = Track(), stream(sweep_payloads(1.0))
+    for packet in (packets[0], packets[2]):
+        track.take(packet)
+    track.close()
+    async with asyncio.timeout(5):
+        await new_speaker().run(track)
+    assert listener.heard == [0, 320, 640, "flush"]
