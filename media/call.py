@@ -9,6 +9,7 @@ import structlog
 
 from captions.scheduler import Scheduler
 from media.counts import NodeCounts
+from media.receiver import ReceiveCounts
 from media.sources.direct import DirectSource, TrackEnded, TrackStarted
 from media.speaker import Speaker
 from media.track import Track
@@ -44,6 +45,11 @@ class NodeCall:
     def streams(self) -> int:
         """Tracks that are being captioned."""
         return len(self._speakers)
+
+    def add_received(self, total: ReceiveCounts) -> None:
+        """Add what the tracks that are open have received."""
+        for track in self._speakers:
+            total.add(track.counts)
 
     def update(self, participant: Participant) -> None:
         """Take a changed name, language or wish."""

@@ -11,6 +11,7 @@ from captions.engine import Engine
 from captions.scheduler import Scheduler
 from media.call import NodeCall
 from media.counts import NodeCounts
+from media.receiver import ReceiveCounts
 from signaling.bus import Bus
 from signaling.errors import ContractError
 from signaling.messages import CallHealth, CallRef, Candidate, Participant
@@ -45,6 +46,15 @@ class Node:
     def streams(self) -> int:
         """Speakers that are being captioned."""
         return sum(call.streams for call in self._calls.values())
+
+    @property
+    def received(self) -> ReceiveCounts:
+        """What became of all packets of all tracks, open and ended."""
+        total = ReceiveCounts()
+        total.add(self.counts.received)
+        for call in self._calls.values():
+            call.add_received(total)
+        return total
 
     @property
     def recognizer(self) -> str:

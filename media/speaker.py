@@ -15,6 +15,7 @@ from captions.scheduler import Request, Scheduler
 from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_ms
 from captions.utterance import Draft
 from captions.vad import VoiceActivity
+from captions.window import Window
 from media.counts import NodeCounts
 from media.track import Track
 from signaling.bus import Bus, Fenced
@@ -55,6 +56,7 @@ class Speaker:
         self._drafted = asyncio.Event()
         self._unanswered = 0
         self._ended = False
+        self._fault: Exception | None = None
         self._started = False
 
     def set_language(self, language: str | None) -> None:
@@ -94,6 +96,8 @@ class Speaker:
                 self._hear(chunk)
 
     def _hear(self, chunk: PcmChunk) -> None:
+        if self._fault:
+            raise self._fault
         if not self._started:
             self._started = True
             now_ms = round(time.time() * 1000) - self._call.started_at_ms
@@ -113,7 +117,7 @@ class Speaker:
             request = Request(
                 self._call.call,
                 self.participant.id,
-                item.window,
+                partial(self._window, item),
                 partial(self._answer, item),
                 item.utterance.length / SAMPLE_RATE,
             )
@@ -123,9 +127,23 @@ class Speaker:
             else:
                 self._scheduler.submit_partial(request)
 
+    def _window(self, due: Due) -> Window | None:
+        try:
+            return due.window()
+        except Exception as fault:  # the scheduler is everybody's: this ends the speaker alone
+            self._fault = self._fault or fault
+            return None
+
     def _answer(self, due: Due, hypothesis: Hypothesis | None) -> None:
         if due.final:
             self._unanswered -= 1
+        try:
+            self._draft(due, hypothesis)
+        except Exception as fault:  # as above
+            self._fault = self._fault or fault
+        self._drafted.set()
+
+    def _draft(self, due: Due, hypothesis: Hypothesis | None) -> None:
         for draft in self._captioner.heard(due, hypothesis):
             caption = self._caption(draft)
             # A newer partial stands for an older one that is not published yet.
@@ -133,7 +151,6 @@ class Speaker:
             if waiting and not waiting[-1].final and waiting[-1].key == caption.key:
                 waiting.pop()
             waiting.append(caption)
-        self._drafted.set()
 
     async def _publish(self) -> None:
         while not (self._ended and self._unanswered == 0 and not self._speaking_to):

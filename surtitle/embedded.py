@@ -12,6 +12,7 @@ import structlog
 
 from captions import models
 from captions.engine import Engine, EngineSettings
+from captions.types import SAMPLE_RATE
 from media.addresses import host_addresses, use_addresses
 from media.node import Node
 from signaling.bus import MemoryBus
@@ -119,4 +120,19 @@ def node_readings(node: Node) -> Iterable[Reading]:
     yield "waiting_partials", "Speakers whose partial waits.", scheduler.waiting_partials
     yield "recognizer_restarts_total", "Recognizer processes replaced.", node.engine.restarts
     yield "recognizer_failures_total", "Windows never recognized.", done.failures
+    received = node.received
+    yield "rtp_packets_total", "RTP packets received.", received.packets
+    yield "rtp_packets_lost_total", "RTP packets that did not come in time.", received.lost
+    yield "rtp_packets_malformed_total", "RTP packets without Opus.", received.malformed
+    yield "rtp_packets_recovered_total", "Lost packets recovered by FEC.", received.recovered
+    yield (
+        "audio_concealed_seconds_total",
+        "Audio made up for lost packets, in seconds.",
+        received.concealed_samples / SAMPLE_RATE,
+    )
+    yield (
+        "audio_missing_seconds_total",
+        "Audio lost on the way and left as a gap, in seconds.",
+        received.missing_samples / SAMPLE_RATE,
+    )
     yield "speakers_failed_total", "Speakers ended by a fault.", counts.speakers_failed

@@ -42,12 +42,12 @@ def listener(monkeypatch) -> Listener:
     return listener
 
 
-def new_speaker() -> Speaker:
+def new_speaker(scheduler=None) -> Speaker:
     return Speaker(
         call=SimpleNamespace(call="c", epoch=1, started_at_ms=0),
         participant=SimpleNamespace(id="p", speaker="Anna", captioned=True),
         language="en",
-        scheduler=SimpleNamespace(forget=lambda *_: None),
+        scheduler=scheduler or SimpleNamespace(forget=lambda *_: None),
         bus=None,
         counts=NodeCounts(),
     )
@@ -75,3 +75,36 @@ async def test_a_closed_track_is_heard_to_its_end(listener):
     async with asyncio.timeout(5):
         await new_speaker().run(track)
     assert listener.heard == [0, 320, 640, "flush"]
+
+
+class Confused(Listener):
+    """Fails when its turn at the recognizer comes, as a fault of ours would."""
+
+    speaking = False
+
+    def feed(self, chunk):
+        self.heard.append(chunk.start)
+        utterance = SimpleNamespace(length=16_000)
+
+        def window():
+            raise ZeroDivisionError("a fault of ours")
+
+        due = SimpleNamespace(utterance=utterance, final=False, known=None, window=window)
+        return [due]
+
+
+async def test_a_speaker_s_own_fault_ends_the_speaker_and_not_the_scheduler(monkeypatch, listener):
+    monkeypatch.setattr(speaker_module, "Captioner", lambda *_, **__: Confused())
+    asked = []
+    scheduler = SimpleNamespace(
+        forget=lambda *_: None, submit_partial=lambda request: asked.append(request.window())
+    )
+    speaker = new_speaker(scheduler)
+    track = Track()
+    for packet in stream(sweep_payloads(1.0))[:3]:
+        track.take(packet)
+    track.close()
+    async with asyncio.timeout(5):
+        with pytest.RaisesGroup(ZeroDivisionError):
+            await speaker.run(track)
+    assert asked == [None]
