@@ -34,6 +34,7 @@ SETTLING: Final = to_samples(0.16)
 
 _NO_SPEECH: Final = 0.6
 _UNLIKELY: Final = -1.0
+_SURE: Final = -0.4
 _LIKELY_LANGUAGE: Final = 0.6
 _MARKS: Final = ".,;:!?…。，、；：！？"
 _OVERLAP_WORDS: Final = 3
@@ -163,9 +164,11 @@ class Utterance:
         return samples[keep:]
 
     def settled(self, speech_end: int) -> Hypothesis | None:
-        """The newest hypothesis, where it heard all of the speech and silence behind it."""
+        """The newest hypothesis, where it is sure and heard all of the speech."""
         heard_until, hypothesis = self._newest
-        return hypothesis if heard_until >= speech_end + SETTLING else None
+        if hypothesis is None or heard_until < speech_end + SETTLING:
+            return None
+        return hypothesis if hypothesis.log_probability >= _SURE else None
 
     def window(self) -> Window:
         """What to recognize now: all audio there is, the agreed words forced."""

@@ -423,3 +423,14 @@ def test_nothing_is_committed_of_the_first_two_seconds():
     draft = utterance.partial(heard("and", "so", "my", "fellow", "Americans"))
     assert draft
     assert draft.text.startswith("and so my")
+
+
+def test_a_hypothesis_that_is_not_sure_does_not_become_the_final_without_another_decode():
+    for log_probability, settled in ((-0.1, True), (-0.7, False)):
+        utterance = Utterance("u-1", 0, language="en")
+        utterance.grow(audio(3))
+        utterance.pausing = True
+        assert utterance.window().timed
+        utterance.partial(heard("yes", "it", "is", timed=True, log_probability=log_probability))
+        assert (utterance.settled(to_samples(2.5)) is not None) is settled
+        assert utterance.settled(to_samples(2.9)) is None, "speech that was not heard"
