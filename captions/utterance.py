@@ -55,7 +55,7 @@ class UtteranceRules:
     from_length: int = to_samples(10)
     at_length: int = to_samples(12.5)
     shortest: int = to_samples(5)
-    first_commit: int = to_samples(2.0)
+    first_commit: int = to_samples(2.4)
     sure_length: int = to_samples(1.0)
     any_length: int = to_samples(3.0)
 

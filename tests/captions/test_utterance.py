@@ -413,9 +413,9 @@ def test_the_language_of_the_utterance_before_is_shown_at_once():
     assert draft.language == "de"
 
 
-def test_nothing_is_committed_of_the_first_two_seconds():
+def test_nothing_is_committed_of_the_first_seconds():
     utterance = Utterance("u-1", 0, language="en")
-    utterance.grow(audio(1.9))
+    utterance.grow(audio(2.3))
     for _ in range(4):
         utterance.partial(heard("and", "so", "am", "I", "fellow"))
     assert utterance.window().prefix == ()
