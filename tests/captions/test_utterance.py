@@ -57,7 +57,7 @@ def heard(
     return Hypothesis(words, language, 1.0, no_speech, log_probability, timed)
 
 
-def opened(seconds: float = 2.0, start: int = 0) -> Utterance:
+def opened(seconds: float = 2.5, start: int = 0) -> Utterance:
     utterance = Utterance("u-1", start)
     utterance.grow(audio(seconds))
     return utterance
@@ -109,7 +109,7 @@ def test_agreed_words_are_forced_at_the_start_of_the_next_window():
         utterance.partial(heard(*SPOKEN[:4]))
     window = utterance.window()
     assert window.prefix == ((0, 1000), (1, 1001))
-    assert len(window.samples) == to_samples(2)
+    assert len(window.samples) == to_samples(2.5)
 
 
 def test_a_final_that_does_not_keep_the_stable_text_is_refused_for_what_was_heard_before():
