@@ -70,7 +70,8 @@ class GrantName(StrEnum):
 
 Host = Annotated[str, typer.Option(envvar="SURTITLE_HOST", help="Address to listen on.")]
 Port = Annotated[
-    int, typer.Option(envvar="SURTITLE_PORT", help="Port to listen on; 0 picks one.", min=0)
+    int,
+    typer.Option(envvar="SURTITLE_PORT", help="Port to listen on; 0 picks one.", min=0, max=65535),
 ]
 Model = Annotated[
     str,
