@@ -46,11 +46,11 @@ class Screen:
         known = self._captions.get(caption["utterance"])
         if known and known["revision"] >= caption["revision"]:
             return
-        self._captions[caption["utterance"]] = caption
+        shown = {**self._captions, caption["utterance"]: caption}
         if caption["final"]:
             self.finals.append(caption)
-            del self._captions[caption["utterance"]]
-            self._captions = dict(self._captions)
+            del shown[caption["utterance"]]
+        self._captions = shown  # never changed in place: rich draws from a thread of its own
 
     def line(self, caption: dict[str, Any]) -> Text:
         """One caption: what is stable bright, what may change dim."""
