@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
 from captions.scheduler import Scheduler
+from captions.types import Caption
+from media.captions_back import CaptionsBack
 from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
-from media.sources.direct import DirectSource, TrackEnded, TrackStarted
+from media.source import (
+    CallSource,
+    Connected,
+    Joined,
+    Left,
+    Lost,
+    Recovered,
+    SourceEvent,
+    TrackEnded,
+    TrackStarted,
+)
+from media.sources.direct import DirectSource
 from media.speaker import Speaker
 from media.track import Track
 from signaling.bus import Bus
-from signaling.messages import CallRef, Participant, Publishing
+from signaling.errors import ContractError
+from signaling.messages import (
+    Arrived,
+    CallEvent,
+    CallHealth,
+    CallOver,
+    CallRef,
+    Departed,
+    Participant,
+    Publishing,
+)
 
 log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS: Final = 15.0
+"""How long whoever creates a call waits until its SFU is joined."""
+
+MOST_EVENTS: Final = 10_000
+"""Events of one call that wait for the bus. An SFU that brings more at once is at fault."""
 
 
 class NodeCall:
@@ -24,6 +54,7 @@ class NodeCall:
 
     def __init__(
         self,
+        *,
         ref: CallRef,
         scheduler: Scheduler,
         bus: Bus,
@@ -31,20 +62,36 @@ class NodeCall:
         whisper_language: Callable[[str], str | None],
     ) -> None:
         self.ref = ref
-        self.source = DirectSource()
+        self.direct = DirectSource()
         self.participants: dict[str, Participant] = {}
+        self._told: set[str] = set()  # participants whom a gateway has described
+        self._in_sfu: set[str] = set()
+        self._sfu: CallSource | None = None
+        self._captions_back: CaptionsBack | None = None
+        self._language = "auto"  # of whom the SFU names none
         self._scheduler = scheduler
         self._bus = bus
         self._counts = counts
         self._whisper_language = whisper_language
         self._speakers: dict[Track, Speaker] = {}
         self._tasks: dict[Track, asyncio.Task[None]] = {}
+        self._events: asyncio.Queue[CallEvent | None] = asyncio.Queue(MOST_EVENTS)
+        self._sources = asyncio.TaskGroup()
+        self._publishing = asyncio.TaskGroup()
+        self._running = asyncio.Event()
+        self._closing = False
         self._closed = asyncio.Event()
+        self._lost: str | None = None
 
     @property
     def streams(self) -> int:
         """Tracks that are being captioned."""
         return len(self._speakers)
+
+    @property
+    def lost(self) -> str | None:
+        """Why the SFU is out of reach, None while it is not."""
+        return self._lost
 
     def add_received(self, total: ReceiveCounts) -> None:
         """Add what the tracks that are open have received."""
@@ -52,43 +99,161 @@ class NodeCall:
             total.add(track.counts)
 
     def update(self, participant: Participant) -> None:
-        """Take a changed name, language or wish."""
+        """Take what a gateway says of somebody; it stands above what an SFU says."""
+        self._told.add(participant.id)
+        self._describe(participant)
+
+    def _describe(self, participant: Participant) -> None:
         self.participants[participant.id] = participant
         for speaker in self._speakers.values():
             if speaker.participant.id == participant.id:
                 speaker.participant = participant
                 speaker.set_language(self._whisper_language(participant.language))
 
-    async def run(self) -> None:
-        """Caption until the source is closed and every last word is published."""
+    async def attach(self, sfu: CallSource, language: str) -> Mapping[str, Any]:
+        """Join the call at its SFU too; what the source says of itself once it is there.
+
+        `language` is the BCP 47 tag of whoever does not say what they speak. Raises
+        `ContractError` where the SFU is not joined; the call is then as it was before.
+        """
+        await self._running.wait()
+        if self._sfu:
+            raise ContractError("conflict", "the call is at an SFU already")
+        if self._closing:
+            raise ContractError("unavailable", "the call has ended")
+        self._sfu, self._language = sfu, language
+        connected: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        running = self._sources.create_task(self._run_sfu(sfu, connected))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                async for event in self.source.events():
-                    match event:
-                        case TrackStarted(participant, track):
-                            speaker = self._new_speaker(self.participants[participant])
-                            self._speakers[track] = speaker
-                            self._tasks[track] = tasks.create_task(self._caption(speaker, track))
-                        case TrackEnded(_, track):
-                            track.close()  # ends its speaker, behind the last word
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.shield(connected)
+        except BaseException as error:
+            await sfu.close()
+            await asyncio.wait({running})
+            self._sfu = None
+            if isinstance(error, TimeoutError):
+                why = "the SFU did not answer in time"
+                raise ContractError("unavailable", why, 1000) from None
+            raise
+
+    async def run(self) -> None:
+        """Caption until the call is closed, or over at the SFU, and every word is published."""
+        try:
+            async with self._publishing:
+                self._publishing.create_task(self._publish_events())
+                try:
+                    async with self._sources:
+                        self._sources.create_task(self._run_direct())
+                        self._running.set()
+                finally:
+                    if self._captions_back:
+                        self._captions_back.close()
+                    await self._events.put(None)
         finally:
             self._closed.set()
 
     async def close_media(self, participant: str) -> None:
-        """Stop receiving a participant; returns when their last word is published."""
+        """Stop receiving what a participant sends by themselves, behind their last word."""
         mine = [
             self._tasks[track]
             for track, speaker in self._speakers.items()
-            if speaker.participant.id == participant
+            if speaker.participant.id == participant and track in self.direct.tracks
         ]
-        await self.source.close_peer(participant)
+        await self.direct.close_peer(participant)
+        self._told.discard(participant)
+        self._forget_absent(participant)
         if mine:
             await asyncio.wait(mine)
 
     async def close(self) -> None:
         """Stop receiving everybody; returns when the last word is published. Idempotent."""
-        await self.source.close()
+        await self._close_sources()
         await self._closed.wait()
+
+    async def _close_sources(self) -> None:
+        self._closing = True
+        if self._sfu:
+            await self._sfu.close()
+        await self.direct.close()
+
+    async def _run_direct(self) -> None:
+        await self.direct.run(self._take)
+
+    async def _run_sfu(self, sfu: CallSource, connected: asyncio.Future[Mapping[str, Any]]) -> None:
+        fault = ContractError("unavailable", "the call is over at its SFU", 1000)
+
+        def take(event: SourceEvent) -> None:
+            if isinstance(event, Connected):
+                self._captions_back = CaptionsBack(sfu)
+                self._publishing.create_task(self._captions_back.run())
+                if not connected.done():
+                    connected.set_result(event.details)
+            else:
+                self._take_from_sfu(event)
+
+        try:
+            await sfu.run(take)
+        except ContractError as error:
+            fault = error
+        except Exception:  # one call's fault must not be another's: logged and counted here
+            self._counts.calls_failed += 1
+            log.exception("source failed")
+        if not connected.done():
+            connected.set_exception(fault)
+            connected.exception()  # whoever waits gets it; nobody has to
+        elif not self._closing:
+            log.info("call over at its SFU", code=fault.code, why=fault.message)
+            self._tell_gateways(CallOver(self.ref.call, fault.message))
+            await self._close_sources()
+
+    def _take_from_sfu(self, event: SourceEvent) -> None:
+        match event:
+            case Joined():
+                self._joined(event)
+            case Left(participant):
+                self._in_sfu.discard(participant)
+                self._forget_absent(participant)
+                self._take(event)
+            case Lost(reason):
+                self._lost = reason
+                self._tell_gateways(CallHealth(self.ref.call, "recovering", reason))
+            case Recovered():
+                self._lost = None
+                self._tell_gateways(CallHealth(self.ref.call, "live"))
+            case _:
+                self._take(event)
+
+    def _take(self, event: SourceEvent) -> None:
+        match event:
+            case TrackStarted(participant, track):
+                speaker = self._new_speaker(self.participants[participant])
+                self._speakers[track] = speaker
+                self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
+            case TrackEnded(_, track):
+                track.close()  # ends its speaker, behind the last word
+            case Left(participant):
+                self._tell_gateways(Departed(self.ref.call, participant))
+
+    def _joined(self, event: Joined) -> None:
+        self._in_sfu.add(event.participant)
+        if event.participant not in self._told:
+            language = event.language or self._language
+            self._describe(Participant(event.participant, event.name, language))
+        self._tell_gateways(Arrived(self.ref.call, self.participants[event.participant]))
+
+    def _forget_absent(self, participant: str) -> None:
+        if participant not in self._told | self._in_sfu:
+            self.participants.pop(participant, None)
+
+    def _tell_gateways(self, event: CallEvent) -> None:
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            self._counts.events_dropped += 1
+
+    async def _publish_events(self) -> None:
+        while (event := await self._events.get()) is not None:
+            await self._bus.publish_event(event)
 
     def _new_speaker(self, participant: Participant) -> Speaker:
         return Speaker(
@@ -98,13 +263,18 @@ class NodeCall:
             scheduler=self._scheduler,
             bus=self._bus,
             counts=self._counts,
+            on_published=self._published,
         )
+
+    def _published(self, caption: Caption) -> None:
+        if self._captions_back:
+            self._captions_back.put(caption)
 
     async def _caption(self, speaker: Speaker, track: Track) -> None:
         participant_id = speaker.participant.id
         call = self.ref.call
         try:
-            await self._bus.publish_event(Publishing(call, participant_id, publishing=True))
+            self._tell_gateways(Publishing(call, participant_id, publishing=True))
             await speaker.run(track)
         except Exception:  # one speaker's fault must not be another's: logged and counted here
             self._counts.speakers_failed += 1
@@ -116,4 +286,4 @@ class NodeCall:
             del self._speakers[track]
             del self._tasks[track]
             if not any(s.participant.id == participant_id for s in self._speakers.values()):
-                await self._bus.publish_event(Publishing(call, participant_id, publishing=False))
+                self._tell_gateways(Publishing(call, participant_id, publishing=False))

@@ -16,6 +16,7 @@ class NodeCounts:
     partials: int = 0
     speakers_failed: int = 0
     calls_failed: int = 0
+    events_dropped: int = 0
     dropped_seconds: float = 0.0
     """Of tracks that have ended, as is `received`."""
     received: ReceiveCounts = field(default_factory=ReceiveCounts)

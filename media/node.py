@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
 
 import structlog
 
@@ -12,21 +13,33 @@ from captions.scheduler import Scheduler
 from media.call import NodeCall
 from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
+from media.source import CallSource
 from signaling.bus import Bus
 from signaling.errors import ContractError
 from signaling.messages import CallHealth, CallRef, Candidate, Participant
 from signaling.registry import NodeStatus, Registry
+from signaling.sources import AnySource
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS: Final = 1.0
+
+SourceFactory = Callable[[AnySource], CallSource]
+"""Makes the source of a call; `ContractError` where it may or can not be."""
 
 
 class Node:
     """`async with` reports it to the registry and, at the end, drains and withdraws it."""
 
     def __init__(
-        self, node_id: str, capacity: int, engine: Engine, bus: Bus, registry: Registry
+        self,
+        *,
+        node_id: str,
+        capacity: int,
+        engine: Engine,
+        bus: Bus,
+        registry: Registry,
+        sources: SourceFactory,
     ) -> None:
         """`capacity` is the number of speakers that this machine captions at once."""
         self.id = node_id
@@ -37,6 +50,7 @@ class Node:
         self.scheduler = Scheduler(engine)
         self._bus = bus
         self._registry = registry
+        self._sources = sources
         self._calls: dict[str, NodeCall] = {}
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,22 +97,20 @@ class Node:
         await self._report()
         await asyncio.gather(*(call.close() for call in list(self._calls.values())))
 
+    async def start(self, call: CallRef, source: AnySource, language: str) -> Mapping[str, Any]:
+        """See `NodeApi`."""
+        sfu = self._sources(source)
+        return await self._begun(call).attach(sfu, language)
+
     async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
         """See `NodeApi`."""
-        on_node = self._calls.get(call.call)
-        if on_node is None:
-            if self.draining:
-                raise ContractError("unavailable", "the node is draining", 1000)
-            on_node = self._calls[call.call] = NodeCall(
-                call, self.scheduler, self._bus, self.counts, self._whisper_language
-            )
-            self._group.create_task(self._run(on_node))
+        on_node = self._begun(call)
         on_node.update(participant)
-        return await on_node.source.offer(participant.id, sdp)
+        return await on_node.direct.offer(participant, sdp)
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         """See `NodeApi`."""
-        await self._call(call).source.candidate(participant, candidate)
+        await self._call(call).direct.candidate(participant, candidate)
 
     async def close_media(self, call: CallRef, participant: str) -> None:
         """See `NodeApi`."""
@@ -114,6 +126,22 @@ class Node:
         """See `NodeApi`."""
         if call.call in self._calls:
             await self._calls[call.call].close()
+
+    def _begun(self, ref: CallRef) -> NodeCall:
+        call = self._calls.get(ref.call)
+        if call:
+            return call
+        if self.draining:
+            raise ContractError("unavailable", "the node is draining", 1000)
+        call = self._calls[ref.call] = NodeCall(
+            ref=ref,
+            scheduler=self.scheduler,
+            bus=self._bus,
+            counts=self.counts,
+            whisper_language=self._whisper_language,
+        )
+        self._group.create_task(self._run(call))
+        return call
 
     def _call(self, ref: CallRef) -> NodeCall:
         call = self._calls.get(ref.call)
@@ -147,6 +175,8 @@ class Node:
 
     async def _tell_health(self, healthy: bool) -> None:  # noqa: FBT001 - one state
         for call in self._calls.values():
+            if call.lost:
+                continue  # worse, and told already
             health = (
                 CallHealth(call.ref.call, "live")
                 if healthy

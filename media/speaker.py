@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -42,12 +43,15 @@ class Speaker:
         scheduler: Scheduler,
         bus: Bus,
         counts: NodeCounts,
+        on_published: Callable[[Caption], None] = lambda _: None,
     ) -> None:
+        """`on_published` takes each caption as the bus numbered it."""
         self._call = call
         self.participant = participant
         self._scheduler = scheduler
         self._bus = bus
         self._counts = counts
+        self._on_published = on_published
         self._captioner = Captioner(
             VoiceActivity(), lambda: f"u-{secrets.token_hex(6)}", language=language
         )
@@ -161,11 +165,12 @@ class Speaker:
             caption = self._speaking_to.pop(0)
             try:
                 if caption.final:
-                    await self._bus.publish_final(self._call.epoch, caption)
+                    caption = await self._bus.publish_final(self._call.epoch, caption)
                     self._counts.finals += 1
                 else:
                     await self._bus.publish_partial(self._call.epoch, caption)
                     self._counts.partials += 1
+                self._on_published(caption)
             except Fenced:
                 log.warning("the call has another owner; captions dropped")
                 self._speaking_to.clear()

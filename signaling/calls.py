@@ -26,6 +26,7 @@ from signaling.messages import (
 )
 from signaling.room import Room, Seat, call_to_wire
 from signaling.rooms import Rooms, Sockets, state_of
+from signaling.sources import shown
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
 from signaling.transcripts import Transcripts
@@ -60,15 +61,28 @@ class Calls:
     async def create(self, request: CreateCall) -> Room:
         """Create a call, or find it with the same settings."""
         call = request.call or f"c-{secrets.token_hex(8)}"
-        settings = request.model_dump(exclude={"call"}, exclude_defaults=True)
+        settings = request.model_dump(exclude={"call", "source"}, exclude_defaults=True)
+        if request.source.kind != "direct":
+            settings["source"] = shown(request.source)
         async with self._rooms.lock(call):
-            room = self._rooms.live.get(call) or await self._rooms.open(call, settings)
-            if room.ref is None:  # so far it has been watched at most
-                kept = room.record.settings
-                room.record = replace(room.record, settings=settings or kept)
-            elif dict(room.record.settings) != settings:
+            there = self._rooms.live.get(call)
+            room = there or await self._rooms.open(call, settings)
+            kept = room.record.settings
+            # Who joined or watched before it was created chose no settings.
+            if room.created and (dict(kept) != settings or room.source != request.source):
                 raise ContractError("conflict", "the call exists with other settings")
-            await self._rooms.place(room)
+            room.record = replace(room.record, settings=settings or kept)
+            try:
+                await self._rooms.place(room)
+                if room.source != request.source:
+                    await self._rooms.start(room, request.source)
+                await self._store.save_call(room.record)
+                room.created = True
+            except BaseException:
+                room.record = replace(room.record, settings=kept)
+                if there is None:
+                    await self._rooms.close(room)
+                raise
             return room
 
     async def describe(self, call: str) -> dict[str, Any]:
@@ -115,9 +129,14 @@ class Calls:
             if before:  # the same person again: a reload, or a connection that died unseen
                 await self._rooms.vacate(room, before)
             seat = Seat(socket, room.call, message.captions_language, participant.id)
+            guest = room.participants.get(participant.id)
+            if guest:  # in the call by its SFU already: now they speak for themselves
+                participant = replace(participant, publishing=guest.publishing)
+                await self._rooms.node(room).update(self._rooms.ref(room), participant)
             room.participants[participant.id] = participant
             state = await self._sit(room, seat, message.since)
-            await self._rooms.tell_participant(room, "joined", participant, skip=socket)
+            event = "updated" if guest else "joined"
+            await self._rooms.tell_participant(room, event, participant, skip=socket)
             return seat, {
                 "participant": participant.id,
                 "participants": room.roster(),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from captions.types import SPOKEN
 from signaling.errors import ContractError
+from signaling.sources import Direct, Source
 
 LARGEST_SDP: Final = 64 * 1024
 """Bytes of an offer: some twenty times what a browser sends for one audio track."""
@@ -92,17 +93,11 @@ class Signal(ClientMessage):
     data: Any = None
 
 
-class Source(ClientMessage):
-    """`source` of `POST /api/calls`."""
-
-    kind: Literal["direct"] = "direct"
-
-
 class CreateCall(ClientMessage):
     """`POST /api/calls`."""
 
     call: Id | None = None
-    source: Source = Source()
+    source: Source = Direct()
     language: Language = "auto"
     captions_languages: list[Feed] = Field(default_factory=list, max_length=16)
     vocabulary: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
@@ -190,4 +185,28 @@ class CallHealth:
     reason: str | None = None
 
 
-CallEvent = Publishing | CallHealth
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A node's word that an SFU has this participant; again where their name changes."""
+
+    call: str
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A node's word that a participant's audio will not come back: who came by it has left."""
+
+    call: str
+    participant: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOver:
+    """A node's word that the call has ended where its audio came from."""
+
+    call: str
+    reason: str
+
+
+CallEvent = Publishing | CallHealth | Arrived | Departed | CallOver

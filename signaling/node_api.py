@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from signaling.messages import CallRef, Candidate, Participant
+from signaling.sources import AnySource
 
 
 class NodeApi(Protocol):
     """Every method raises `ContractError` with what the client is to be told."""
+
+    async def start(self, call: CallRef, source: AnySource, language: str) -> Mapping[str, Any]:
+        """Join the call at its SFU; what whoever created it is to be told of the source.
+
+        `language` is the BCP 47 tag of participants who do not say what they speak.
+        """
 
     async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
         """Receive the participant's audio; the answer's SDP. A later offer replaces it."""

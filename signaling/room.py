@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from signaling.messages import CallRef, Participant, State
+from signaling.sources import AnySource, Direct, shown
 from signaling.store import CallRecord
 
 
@@ -22,7 +24,12 @@ class Seat:
 
 @dataclass(slots=True)
 class Room:
-    """The state of one call. `ref` and `node` are None until it has been placed."""
+    """The state of one call. `ref` and `node` are None until it has been placed.
+
+    `created` says that its settings were chosen, by `POST /api/calls`. `guests` are in the
+    call without a socket of their own: by an SFU, or by WHIP.
+    `source_details` is what the node said of the source, such as the port to send to.
+    """
 
     record: CallRecord
     ref: CallRef | None = None
@@ -30,6 +37,10 @@ class Room:
     state: State = "live"
     participants: dict[str, Participant] = field(default_factory=dict)
     seats: dict[str, Seat] = field(default_factory=dict)
+    created: bool = False
+    guests: set[str] = field(default_factory=set)
+    source: AnySource = field(default_factory=Direct)
+    source_details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def call(self) -> str:
@@ -43,8 +54,8 @@ class Room:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is in it or watches it."""
-        return not self.seats and not self.participants
+        """Whether nobody is in it, watches it, or can be expected to come by its SFU."""
+        return not self.seats and not self.participants and self.source.kind == "direct"
 
     def seat_of(self, participant: str) -> Seat | None:
         """The socket of a participant."""
@@ -61,7 +72,7 @@ def call_to_wire(record: CallRecord, room: Room | None, seq: int) -> dict[str, A
     return {
         "call": record.call,
         "state": room.state if room else "ended",
-        "source": settings.get("source", {"kind": "direct"}),
+        "source": _source(settings, room),
         "participants": room.roster() if room else [],
         "language": settings.get("language", "auto"),
         "seq": seq,
@@ -69,6 +80,12 @@ def call_to_wire(record: CallRecord, room: Room | None, seq: int) -> dict[str, A
         "ended_at": None if record.ended_at_ms is None else _time(record.ended_at_ms),
         "node": room.node if room else None,
     }
+
+
+def _source(settings: Mapping[str, Any], room: Room | None) -> dict[str, Any]:
+    if room:
+        return {**shown(room.source), **room.source_details}
+    return dict(settings.get("source", {"kind": "direct"}))
 
 
 def _time(epoch_ms: int) -> str:

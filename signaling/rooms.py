@@ -20,10 +20,21 @@ from captions.types import Caption
 from signaling.bus import Bus
 from signaling.errors import ContractError
 from signaling.fanout import Fanout
-from signaling.messages import CallEvent, CallRef, Participant, Publishing, Update
+from signaling.messages import (
+    Arrived,
+    CallEvent,
+    CallHealth,
+    CallOver,
+    CallRef,
+    Departed,
+    Participant,
+    Publishing,
+    Update,
+)
 from signaling.node_api import NodeApi, NodeDirectory
 from signaling.registry import Registry
 from signaling.room import Room, Seat
+from signaling.sources import AnySource
 from signaling.store import CallRecord, TranscriptStore
 from signaling.transcripts import Transcripts
 
@@ -111,11 +122,11 @@ class Rooms:
         """Open a room; the call goes on where it was known before."""
         known = await self._store.call(call)
         self.check_draining()  # behind the last wait: `close` sees every room that opens
-        record = (
-            replace(known, ended_at_ms=None, settings=settings or known.settings)
-            if known
-            else CallRecord(call, int(time.time() * 1000), settings=settings)
-        )
+        if known:  # but for its SFU: what that wanted to know was not kept
+            kept = {name: value for name, value in known.settings.items() if name != "source"}
+            record = replace(known, ended_at_ms=None, settings=settings or kept)
+        else:
+            record = CallRecord(call, int(time.time() * 1000), settings=settings)
         room = self.live[call] = Room(record)
         self._linger(room)  # until somebody sits down; whatever fails now leaves nothing behind
         listening = asyncio.Event()
@@ -138,6 +149,15 @@ class Rooms:
         room.node = placement.node
         room.ref = CallRef(room.call, placement.epoch, room.record.started_at_ms)
 
+    async def start(self, room: Room, source: AnySource) -> None:
+        """Join the (placed) call at its SFU; `ContractError` where that fails."""
+        language = str(room.record.settings.get("language", "auto"))
+        room.source_details = await self.node(room).start(self.ref(room), source, language)
+        room.source = source
+        lingering = self._lingering.pop(room.call, None)
+        if lingering:
+            lingering.cancel()
+
     async def sit(self, room: Room, seat: Seat) -> None:
         """Take a seat, wholly or not at all: what is published from now on reaches it."""
         lingering = self._lingering.pop(room.call, None)
@@ -154,26 +174,58 @@ class Rooms:
 
     async def forsake(self, room: Room, seat: Seat) -> None:
         """Undo `sit` before anybody has been told of the participant."""
-        if seat.participant:
+        if seat.participant and seat.participant not in room.guests:
             room.participants.pop(seat.participant, None)
         await self.vacate(room, seat)
 
     async def vacate(self, room: Room, seat: Seat) -> None:
-        """Empty a seat; what its participant was saying becomes final behind this."""
+        """Empty a seat; what its participant was saying becomes final behind this.
+
+        Who is a guest besides stays in the call.
+        """
         del room.seats[seat.socket]
         self._fanout.unfollow(seat.call, seat.feed)
         await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
         await self._sockets.leave(seat.socket, call_group(seat.call))
-        participant = room.participants.pop(seat.participant, None) if seat.participant else None
-        if participant:
-            if room.ref:
+        if seat.participant:
+            if room.ref and seat.participant in room.participants:
                 # Nobody waits for the last words of who leaves, least of all the lock.
-                self._tasks.create_task(self._close_media(room, room.ref, participant.id))
+                self._tasks.create_task(self._close_media(room, room.ref, seat.participant))
+            if seat.participant not in room.guests:
+                await self._remove(room, seat.participant)
+        if room.empty:
+            self._linger(room)
+
+    async def welcome_guest(self, room: Room, participant: Participant) -> None:
+        """Somebody is in the call without a socket, or is and their name changed."""
+        lingering = self._lingering.pop(room.call, None)
+        if lingering:
+            lingering.cancel()
+        room.guests.add(participant.id)
+        before = room.participants.get(participant.id)
+        if before and room.seat_of(participant.id):
+            return  # what they say of themselves on their socket stands above an SFU's word
+        if before:
+            participant = replace(before, name=participant.name)
+        room.participants[participant.id] = participant
+        if participant != before:
+            await self.tell_participant(room, "updated" if before else "joined", participant)
+
+    async def dismiss_guest(self, room: Room, who: str) -> None:
+        """A guest is gone; who has a socket besides stays in the call. Idempotent."""
+        if who in room.guests:
+            room.guests.discard(who)
+            if not room.seat_of(who):
+                await self._remove(room, who)
+            if room.empty:
+                self._linger(room)
+
+    async def _remove(self, room: Room, who: str) -> None:
+        participant = room.participants.pop(who, None)
+        if participant:
             await self.tell_participant(room, "left", replace(participant, publishing=False))
             if participant.publishing and participant.captioned:
                 await self._tell_state(room)
-        if room.empty:
-            self._linger(room)
 
     async def change(self, room: Room, who: str, message: Update) -> None:
         """Take what a participant says of themselves to the node and to everybody."""
@@ -247,11 +299,24 @@ class Rooms:
         listening.set()
 
     async def _take_event(self, room: Room, event: CallEvent) -> None:
-        if isinstance(event, Publishing):
-            await self._take_publishing(room, event)
-        elif room.state not in (event.state, "ended"):
-            room.state = event.state
-            await self._tell_state(room, event.reason)
+        match event:
+            case Publishing():
+                await self._take_publishing(room, event)
+            case Arrived(_, participant):
+                await self.welcome_guest(room, participant)
+            case Departed(_, who):
+                await self.dismiss_guest(room, who)
+            case CallHealth(_, state, reason):
+                if room.state not in (state, "ended"):
+                    room.state = state
+                    await self._tell_state(room, reason)
+            case CallOver():
+                self._tasks.create_task(self._end(room))  # which ends the task that runs this
+
+    async def _end(self, room: Room) -> None:
+        async with self.lock(room.call):
+            if self.live.get(room.call) is room:
+                await self.close(room)
 
     async def _take_publishing(self, room: Room, event: Publishing) -> None:
         before = room.participants.get(event.participant)

@@ -26,6 +26,7 @@ from signaling.store_sqlite import SqliteStore
 from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
 from surtitle.settings import Settings, cache_folder
+from surtitle.sources import sources
 from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,8 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
     port is taken.
     """
     settings.check()
-    use_addresses([settings.advertise] if settings.advertise else host_addresses())
+    addresses = [settings.advertise] if settings.advertise else host_addresses()
+    use_addresses(addresses)
     authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
     if not settings.secret:
         log.warning("no secret: listening on loopback only, and everybody may do everything")
@@ -74,7 +76,14 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
             load_seconds=round(engine.info.load_seconds, 2),
         )
         node = await stack.enter_async_context(
-            Node(settings.node_id, settings.capacity_on(device), engine, bus, registry)
+            Node(
+                node_id=settings.node_id,
+                capacity=settings.capacity_on(device),
+                engine=engine,
+                bus=bus,
+                registry=registry,
+                sources=sources(),
+            )
         )
         metrics.add(lambda: node_readings(node))
 

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from media.allowlist import AllowList
+
 
 class UserError(Exception):
     """What a command tells its user in one line before it exits with 1."""
@@ -55,6 +57,13 @@ class Settings:
                 f"--host {self.host} can be reached from other machines, so --secret must be set "
                 "(SURTITLE_SECRET): without one everybody may do everything."
             )
+        try:
+            AllowList(self.sfu)
+        except ValueError as error:
+            raise SettingsError(
+                f"--sfu: {error}. It takes the beginning of a URL (wss://sfu.example.com) or a "
+                "range of addresses (10.0.0.0/8)."
+            ) from None
         if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
             raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
 

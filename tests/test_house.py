@@ -20,7 +20,7 @@ ALLOWED = {
 }
 
 # Of signaling a node knows only what travels between the two.
-MEDIA_MAY_KNOW = {"messages", "bus", "registry", "errors"}
+MEDIA_MAY_KNOW = {"messages", "sources", "bus", "registry", "errors"}
 
 
 def imports(path: Path) -> set[str]:

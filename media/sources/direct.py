@@ -1,108 +1,99 @@
-"""Participants who send their audio to the node themselves, by `media:offer`."""
+"""Participants who send their audio to the node themselves: `media:offer`, and WHIP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import candidate_from_sdp
 
-from media.aiortc_private import deliver_rtp, take_opus_only
+from captions.types import Caption
+from media.peer import ReceivingPeer
 from media.sdp import check_port, checked_offer, ice_user
+from media.source import Connected, Joined, Left, Tell, TrackEnded, TrackStarted
 from media.track import Track
 from signaling.errors import ContractError
-from signaling.messages import Candidate
+from signaling.messages import Candidate, Participant
 
 log = structlog.get_logger(__name__)
-
-ANSWER_SECONDS: Final = 10.0
-"""Gathering on the host's own addresses takes milliseconds; a hang is a fault."""
 
 _MOST_CANDIDATES: Final = 128
 
 
-@dataclass(frozen=True, slots=True)
-class TrackStarted:
-    """A participant's audio begins to arrive."""
-
-    participant: str
-    track: Track
-
-
-@dataclass(frozen=True, slots=True)
-class TrackEnded:
-    """The participant's audio will not go on: closed, left, or their connection died."""
-
-    participant: str
-    track: Track
-
-
-SourceEvent = TrackStarted | TrackEnded
-
-
 @dataclass(slots=True)
-class _Peer:
-    connection: RTCPeerConnection
+class _Sender:
+    """One participant's connection."""
+
     ice_user: str
     tracks: list[Track] = field(default_factory=list)
     candidates: int = 0
 
 
 class DirectSource:
-    """The receive-only peer of each participant of one call."""
+    """The receive-only peer of each participant of one call. See `CallSource`."""
 
     def __init__(self) -> None:
-        self._peers: dict[str, _Peer] = {}
-        self._events: asyncio.Queue[SourceEvent | None] = asyncio.Queue()
-        self._closed = False
+        self._tell: Tell | None = None
+        self._running = asyncio.Event()
+        self._senders: dict[str, tuple[_Sender, ReceivingPeer]] = {}
+        self._closed = asyncio.Event()
 
-    async def events(self) -> AsyncIterator[SourceEvent]:
-        """What happens, until the source is closed."""
-        while (event := await self._events.get()) is not None:
-            yield event
+    @property
+    def tracks(self) -> set[Track]:
+        """The tracks that are open."""
+        return {track for sender, _ in self._senders.values() for track in sender.tracks}
 
-    async def offer(self, participant: str, sdp: str) -> str:
-        """Answer an offer; it replaces the participant's connection unless it continues it."""
-        offer = checked_offer(sdp)
-        if self._closed:
-            raise ContractError("unavailable", "the call has ended")
-        peer = self._peers.get(participant)
-        if peer is None or peer.ice_user != ice_user(sdp):
-            await self.close_peer(participant)
-            connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-            peer = self._peers[participant] = _Peer(connection, ice_user(sdp))
-            self._watch(participant, peer)
+    async def run(self, tell: Tell) -> None:
+        """See `CallSource`."""
+        self._tell = tell
+        tell(Connected())
+        self._running.set()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await peer.connection.setRemoteDescription(offer)
-                take_opus_only(peer.connection)
-                answer = await peer.connection.createAnswer()
-                if answer is None:
-                    raise ContractError("conflict", "a newer offer took this one's place")
-                await peer.connection.setLocalDescription(answer)
-        except ContractError:
+            await self._closed.wait()
+        finally:
+            for participant in list(self._senders):
+                await self.close_peer(participant)
+
+    async def send(self, caption: Caption) -> None:
+        """Participants read their captions from the gateway."""
+
+    async def close(self) -> None:
+        """See `CallSource`."""
+        self._closed.set()
+
+    async def offer(self, participant: Participant, sdp: str) -> str:
+        """Answer an offer; it replaces the participant's connection unless it continues it.
+
+        Waits until `run` has begun.
+        """
+        await self._running.wait()
+        checked_offer(sdp)
+        if self._closed.is_set() or self._tell is None:
+            raise ContractError("unavailable", "the call has ended")
+        sender, peer = self._senders.get(participant.id, (None, None))
+        if sender is None or peer is None or sender.ice_user != ice_user(sdp):
+            known = await self._drop(participant.id)
+            if not known:
+                self._tell(Joined(participant.id, participant.name, participant.language))
+            sender, peer = self._connect(participant.id, ice_user(sdp), self._tell)
+        try:
+            return await peer.answer(sdp)
+        except ContractError as error:
+            if error.code != "conflict":
+                await self.close_peer(participant.id)
             raise
-        except TimeoutError:
-            await self.close_peer(participant)
-            raise ContractError("unavailable", "no answer could be made in time", 1000) from None
-        except Exception as error:  # aiortc raises assertions and KeyErrors on odd offers
-            await self.close_peer(participant)
-            raise ContractError("invalid", f"the offer cannot be used: {error!r:.200}") from None
-        return str(peer.connection.localDescription.sdp)
 
     async def candidate(self, participant: str, message: Candidate) -> None:
         """Add a remote candidate; names in `.local` are left to ICE's own discovery."""
-        peer = self._peers.get(participant)
-        if peer is None:
+        if participant not in self._senders:
             raise ContractError("conflict", "send an offer first")
+        sender, peer = self._senders[participant]
         if not message.candidate:
             return
-        peer.candidates += 1
-        if peer.candidates > _MOST_CANDIDATES:
+        sender.candidates += 1
+        if sender.candidates > _MOST_CANDIDATES:
             raise ContractError("rate_limited", "too many candidates", 1000)
         try:
             candidate = candidate_from_sdp(message.candidate.removeprefix("candidate:"))
@@ -120,43 +111,31 @@ class DirectSource:
 
     async def close_peer(self, participant: str) -> None:
         """Close a participant's connection; idempotent."""
-        peer = self._peers.pop(participant, None)
-        if peer:
-            self._end_tracks(participant, peer)
-            await peer.connection.close()
+        if await self._drop(participant) and self._tell:
+            self._tell(Left(participant))
 
-    async def close(self) -> None:
-        """Close all connections; `events` ends. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        for participant in list(self._peers):
-            await self.close_peer(participant)
-        self._events.put_nowait(None)
+    async def _drop(self, participant: str) -> bool:
+        """Close a participant's connection, whether or not they have left; False for none."""
+        sender, peer = self._senders.pop(participant, (None, None))
+        if not sender or not peer or not self._tell:
+            return False
+        for track in sender.tracks:
+            self._tell(TrackEnded(participant, track))
+        await peer.close()
+        return True
 
-    def _watch(self, participant: str, peer: _Peer) -> None:
-        connection = peer.connection
+    def _connect(self, participant: str, user: str, tell: Tell) -> tuple[_Sender, ReceivingPeer]:
+        sender = _Sender(user)
 
-        def on_track(announced: MediaStreamTrack) -> None:
-            if announced.kind != "audio":
-                return
-            track = Track()
-            for receiver in connection.getReceivers():
-                if receiver.track is announced:
-                    deliver_rtp(receiver, track.take, track.close)
-            peer.tracks.append(track)
-            self._events.put_nowait(TrackStarted(participant, track))
+        def on_track(mid: str, track: Track) -> None:  # noqa: ARG001 - all are the participant's
+            sender.tracks.append(track)
+            tell(TrackStarted(participant, track))
 
-        async def on_state() -> None:
-            if connection.connectionState in ("failed", "closed"):
-                log.info("connection ended", state=connection.connectionState)
-                if self._peers.get(participant) is peer:
-                    await self.close_peer(participant)
+        async def on_ended() -> None:
+            if self._senders.get(participant, (None, None))[0] is sender:
+                log.info("connection ended", state=peer.connection.connectionState)
+                await self.close_peer(participant)
 
-        connection.on("track", on_track)
-        connection.on("connectionstatechange", on_state)
-
-    def _end_tracks(self, participant: str, peer: _Peer) -> None:
-        for track in peer.tracks:
-            self._events.put_nowait(TrackEnded(participant, track))
-        peer.tracks.clear()
+        peer = ReceivingPeer(on_track, on_ended)
+        self._senders[participant] = (sender, peer)
+        return sender, peer

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiortc import RTCPeerConnection
@@ -14,7 +16,10 @@ from hypothesis import strategies as st
 from media.sdp import checked_offer, ice_user
 from media.sources.direct import DirectSource
 from signaling.errors import ContractError
-from signaling.messages import LARGEST_SDP, Candidate
+from signaling.messages import LARGEST_SDP, Candidate, Participant
+
+ANNA = Participant("p-anna", "Anna")
+BEN = Participant("p-ben", "Ben")
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
 SLOW_PROPERTY = settings(deadline=None, derandomize=True, max_examples=40)
@@ -85,9 +90,19 @@ def outcome(sdp: str) -> ContractError | None:
     return refused
 
 
+@asynccontextmanager
+async def running() -> AsyncIterator[DirectSource]:
+    source = DirectSource()
+    task = asyncio.create_task(source.run(lambda event: None))
+    yield source
+    await source.close()
+    await task
+    assert not source._senders
+
+
 async def answer(source: DirectSource, sdp: str) -> str | ContractError:
     try:
-        return await source.offer("p-anna", sdp)
+        return await source.offer(ANNA, sdp)
     except ContractError as error:
         return error
 
@@ -143,10 +158,9 @@ async def test_an_offer_that_is_not_one_of_audio_is_refused_by_check_or_source(c
         error = refusal(sdp)
         assert error.code == "invalid"
         assert why in error.message
-    source = DirectSource()
-    answered = await answer(source, sdp)
-    assert isinstance(answered, str) or answered.code == "invalid"  # some are merely odd
-    await source.close()
+    async with running() as source:
+        answered = await answer(source, sdp)
+        assert isinstance(answered, str) or answered.code == "invalid"  # some are merely odd
 
 
 @pytest.mark.parametrize(
@@ -255,17 +269,15 @@ def test_arbitrary_text_is_refused_and_nothing_else(text):
 @SLOW_PROPERTY
 @given(st.lists(mutated(), min_size=1, max_size=2))
 async def test_a_source_answers_a_broken_offer_or_refuses_it_and_goes_on(offers):
-    source = DirectSource()
-    for sdp in offers:
-        answered = await answer(source, sdp)
-        if isinstance(answered, ContractError):
-            assert answered.code in ("invalid", "too_large", "conflict")
-        else:
-            assert answered.startswith("v=0")
-    assert "a=recvonly" in await source.offer("p-ben", audio_offer())
-    assert "a=recvonly" in await source.offer("p-anna", audio_offer())
-    await source.close()
-    assert not source._peers
+    async with running() as source:
+        for sdp in offers:
+            answered = await answer(source, sdp)
+            if isinstance(answered, ContractError):
+                assert answered.code in ("invalid", "too_large", "conflict")
+            else:
+                assert answered.startswith("v=0")
+        assert "a=recvonly" in await source.offer(BEN, audio_offer())
+        assert "a=recvonly" in await source.offer(ANNA, audio_offer())
 
 
 @SLOW_PROPERTY
@@ -282,28 +294,26 @@ async def test_a_source_answers_a_broken_offer_or_refuses_it_and_goes_on(offers)
     )
 )
 async def test_an_odd_candidate_is_taken_or_refused_and_nothing_else(candidate):
-    source = DirectSource()
-    await source.offer("p-anna", audio_offer())
-    refused = None
-    try:
-        await source.candidate("p-anna", candidate)
-    except ContractError as error:
-        refused = error
-    assert refused is None or refused.code == "invalid"
-    await source.close()
+    async with running() as source:
+        await source.offer(ANNA, audio_offer())
+        refused = None
+        try:
+            await source.candidate("p-anna", candidate)
+        except ContractError as error:
+            refused = error
+        assert refused is None or refused.code == "invalid"
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "9" * 30])
 async def test_a_candidate_whose_port_is_none_is_refused(port):
-    source = DirectSource()
-    await source.offer("p-anna", audio_offer())
-    with pytest.raises(ContractError, match="port") as error:
-        await source.candidate(
-            "p-anna",
-            Candidate(candidate=f"candidate:1 1 udp 1 127.0.0.1 {port} typ host", sdpMid="0"),
-        )
-    assert error.value.code == "invalid"
-    await source.close()
+    async with running() as source:
+        await source.offer(ANNA, audio_offer())
+        with pytest.raises(ContractError, match="port") as error:
+            await source.candidate(
+                "p-anna",
+                Candidate(candidate=f"candidate:1 1 udp 1 127.0.0.1 {port} typ host", sdpMid="0"),
+            )
+        assert error.value.code == "invalid"
 
 
 def test_the_ice_user_tells_one_connection_from_the_next(audio):

@@ -167,7 +167,7 @@ def test_lists_are_bounded_and_so_are_their_items():
     assert invalid(CreateCall, {"vocabulary": ["x"] * 201}).startswith("vocabulary:")
     assert invalid(CreateCall, {"vocabulary": ["ok", "x" * 65]}).startswith("vocabulary.1:")
     assert invalid(CreateCall, {"captions_languages": ["de"] * 17})
-    assert invalid(CreateCall, {"source": {"kind": "carrier pigeon"}}).startswith("source.kind:")
+    assert invalid(CreateCall, {"source": {"kind": "carrier pigeon"}}).startswith("source: kind")
     assert invalid(CreateCall, {"retention_days": 0})
 
 

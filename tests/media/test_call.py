@@ -1,0 +1,228 @@
+"""One call on a node: what its SFU tells reaches gateways in order, whatever happens there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from captions.types import Caption
+from media.call import NodeCall
+from media.captions_back import MOST_WAITING, CaptionsBack
+from media.counts import NodeCounts
+from media.source import Connected, Joined, Left, Lost, Recovered, TrackEnded, TrackStarted
+from media.track import Track
+from signaling.bus import MemoryBus
+from signaling.errors import ContractError
+from signaling.messages import (
+    Arrived,
+    CallEvent,
+    CallHealth,
+    CallOver,
+    CallRef,
+    Departed,
+    Participant,
+    Publishing,
+)
+
+FINAL = Caption(
+    call="c",
+    utterance="u-1",
+    revision=1,
+    participant="p-anna",
+    speaker="Anna",
+    language="en",
+    source_language="en",
+    text="hello",
+    stable=5,
+    final=True,
+    start_ms=0,
+    end_ms=500,
+)
+
+
+class Sfu:
+    """A source that tells what the test wants, until it is closed or fails."""
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        self._refusal = refusal
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent: list[Caption] = []
+
+    async def run(self, tell) -> None:
+        if self._refusal:
+            raise self._refusal
+        self.tell = tell
+        tell(Connected({"port": 4000}))
+        await self._over
+
+    async def send(self, caption: Caption) -> None:
+        self.sent.append(caption)
+
+    async def close(self) -> None:
+        self.end()
+
+    def end(self, error: Exception | None = None) -> None:
+        if not self._over.done():
+            if error:
+                self._over.set_exception(error)
+            else:
+                self._over.set_result(None)
+
+
+class World:
+    def __init__(self, call: NodeCall) -> None:
+        self.call = call
+        self.told: list[CallEvent] = []
+        self.running = asyncio.create_task(call.run())
+        self._news = asyncio.Condition()
+
+    async def listen(self, events: AsyncIterator[CallEvent]) -> None:
+        async for event in events:
+            async with self._news:
+                self.told.append(event)
+                self._news.notify_all()
+
+    async def until_told(self, event: CallEvent) -> None:
+        async with asyncio.timeout(5), self._news:
+            await self._news.wait_for(lambda: event in self.told)
+
+
+@asynccontextmanager
+async def a_call() -> AsyncIterator[World]:
+    bus = MemoryBus()
+    await bus.open_call("c", 1, {})
+    call = NodeCall(
+        ref=CallRef("c", 1, 0),
+        scheduler=SimpleNamespace(forget=lambda *_: None),
+        bus=bus,
+        counts=NodeCounts(),
+        whisper_language=lambda tag: None if tag == "auto" else tag,
+    )
+    async with bus.listen_events("c") as events:
+        w = World(call)
+        listener = asyncio.create_task(w.listen(events))
+        yield w
+        async with asyncio.timeout(5):
+            await call.close()
+            await w.running
+            await bus.end_call("c")
+            await listener
+
+
+async def test_what_an_sfu_tells_reaches_the_gateways_in_order():
+    async with a_call() as w:
+        sfu, track = Sfu(), Track()
+        assert await w.call.attach(sfu, "de") == {"port": 4000}
+        sfu.tell(Joined("p-anna", "Anna"))
+        sfu.tell(TrackStarted("p-anna", track))
+        sfu.tell(Lost("the SFU is gone"))
+        assert w.call.lost == "the SFU is gone"
+        sfu.tell(Recovered())
+        await w.until_told(CallHealth("c", "live"))
+        sfu.tell(TrackEnded("p-anna", track))
+        sfu.tell(Left("p-anna"))
+        await w.until_told(Publishing("c", "p-anna", publishing=False))
+    anna = Participant("p-anna", "Anna", "de")
+    assert w.told[0] == Arrived("c", anna)
+    assert sorted(map(repr, w.told[1:4])) == sorted(
+        map(
+            repr,
+            [
+                CallHealth("c", "recovering", "the SFU is gone"),
+                CallHealth("c", "live"),
+                Publishing("c", "p-anna", publishing=True),
+            ],
+        )
+    )
+    assert Departed("c", "p-anna") in w.told
+    assert not w.call.participants
+    assert not w.call.streams
+
+
+async def test_a_refusal_leaves_the_call_as_it_was_and_another_try_may_do():
+    async with a_call() as w:
+        for refusal, code in (
+            (ContractError("forbidden", "wrong PIN"), "forbidden"),
+            (RuntimeError("a fault of ours"), "unavailable"),
+        ):
+            with pytest.raises(ContractError) as error:
+                await w.call.attach(Sfu(refusal), "auto")
+            assert error.value.code == code
+        await w.call.attach(Sfu(), "auto")
+        with pytest.raises(ContractError) as error:
+            await w.call.attach(Sfu(), "auto")
+        assert error.value.code == "conflict"
+    assert not [event for event in w.told if isinstance(event, CallOver)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (None, "the call is over at its SFU"),
+        (ContractError("forbidden", "kicked"), "kicked"),
+        (RuntimeError("a fault of ours"), "the call is over at its SFU"),
+    ],
+)
+async def test_a_call_that_is_over_at_its_sfu_is_over(fault, reason):
+    async with a_call() as w:
+        sfu, track = Sfu(), Track()
+        await w.call.attach(sfu, "auto")
+        sfu.tell(Joined("p-anna", "Anna"))
+        sfu.tell(TrackStarted("p-anna", track))
+        track.close()
+        sfu.end(fault)
+        await w.until_told(CallOver("c", reason))
+        async with asyncio.timeout(5):
+            await w.running
+
+
+async def test_what_a_participant_says_of_themselves_stands_above_the_sfu_s_word():
+    async with a_call() as w:
+        sfu = Sfu()
+        await w.call.attach(sfu, "auto")
+        sfu.tell(Joined("p-anna", "anna@sfu"))
+        w.call.update(Participant("p-anna", "Anna", "fr"))
+        sfu.tell(Joined("p-anna", "somebody"))
+        assert w.call.participants["p-anna"] == Participant("p-anna", "Anna", "fr")
+        sfu.tell(Left("p-anna"))
+        assert "p-anna" in w.call.participants
+        await w.call.close_media("p-anna")
+        assert not w.call.participants
+
+
+async def test_captions_go_back_to_the_sfu_and_a_newer_one_stands_for_those_that_wait():
+    sfu = Sfu()
+    back = CaptionsBack(sfu)
+    for revision in range(1, 4):
+        back.put(replace(FINAL, revision=revision, final=revision == 3))
+    back.put(replace(FINAL, utterance="u-2"))
+    back.close()
+    await back.run()
+    assert [(c.utterance, c.revision) for c in sfu.sent] == [("u-1", 3), ("u-2", 1)]
+
+
+async def test_an_sfu_that_is_too_slow_for_captions_loses_the_oldest():
+    back = CaptionsBack(Sfu())
+    for number in range(MOST_WAITING + 2):
+        back.put(replace(FINAL, utterance=f"u-{number}"))
+    assert back.dropped == 2
+
+
+async def test_an_sfu_that_takes_no_captions_is_tried_again_with_the_next():
+    class Refusing(Sfu):
+        async def send(self, caption):
+            await super().send(caption)
+            raise ConnectionError("no data channel")
+
+    sfu = Refusing()
+    back = CaptionsBack(sfu)
+    back.put(FINAL)
+    back.put(replace(FINAL, utterance="u-2"))
+    back.close()
+    await back.run()
+    assert len(sfu.sent) == 2

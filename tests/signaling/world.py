@@ -1,0 +1,209 @@
+"""A gateway's rooms with stand-ins for what is around them: node, sockets, a moody store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from captions.types import SPOKEN
+from signaling.bus import MemoryBus
+from signaling.calls import Calls
+from signaling.errors import ContractError
+from signaling.messages import Join, Offer
+from signaling.registry import MemoryRegistry, NodeStatus
+from signaling.rooms import Rooms
+from signaling.store_sqlite import SqliteStore
+from signaling.tokens import GRANTS, Everybody, Identity
+from signaling.transcripts import Transcripts
+from turn.credentials import TurnServers
+
+ANYBODY = Everybody().identify(None)
+OFFER = Offer(sdp="v=0", type="offer")
+
+
+def known(subject: str) -> Identity:
+    return Identity(subject, subject.title(), "*", frozenset(GRANTS))
+
+
+class Gate:
+    """Holds those who pass until it is opened; tells that somebody is there."""
+
+    def __init__(self):
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class Node:
+    """Answers as told: `faults` and `gates` by the method's name."""
+
+    def __init__(self):
+        self.asked: list[tuple] = []
+        self.faults: dict[str, Exception] = {}
+        self.gates: dict[str, Gate] = {}
+
+    async def _take(self, what: str, *details) -> None:
+        self.asked.append((what, *details))
+        if what in self.gates:
+            await self.gates[what]()
+        if what in self.faults:
+            raise self.faults[what]
+
+    async def start(self, call, source, language):
+        await self._take("start", call.call, source.kind, language)
+        return {"port": 4000}
+
+    async def offer(self, call, participant, sdp):
+        await self._take("offer", call.call, participant.id)
+        return "answer"
+
+    async def candidate(self, call, participant, candidate):
+        await self._take("candidate", call.call, participant)
+
+    async def close_media(self, call, participant):
+        await self._take("close_media", call.call, participant)
+
+    async def update(self, call, participant):
+        await self._take("update", call.call, participant)
+
+    async def end(self, call):
+        await self._take("end", call.call)
+
+
+class Nodes:
+    def __init__(self, node):
+        self.one = node
+        self.gone = False
+
+    def node(self, node_id):
+        if self.gone:
+            raise ContractError("unavailable", "the node does not answer", 1000)
+        return self.one
+
+
+class Sockets:
+    """Groups and what was sent to each socket; `fault` is raised by whoever enters."""
+
+    def __init__(self):
+        self.groups: dict[str, set[str]] = {}
+        self.sent: list[tuple[str, str, dict]] = []
+        self.fault: Exception | None = None
+
+    async def emit(self, event, payload, to):
+        self.sent += [(s, event, payload) for s in sorted(self.groups.get(to, {to}))]
+
+    async def enter(self, socket, group):
+        if self.fault:
+            raise self.fault
+        self.groups.setdefault(group, set()).add(socket)
+
+    async def leave(self, socket, group):
+        self.groups.get(group, set()).discard(socket)
+
+    def heard(self, socket, event):
+        return [payload for to, name, payload in self.sent if (to, name) == (socket, event)]
+
+
+class Store(SqliteStore):
+    """Fails, or waits, in the methods that `faults` and `gates` name."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.faults: set[str] = set()
+        self.gates: dict[str, Gate] = {}
+
+    async def _mood(self, what):
+        if what in self.gates:
+            await self.gates[what]()
+        if what in self.faults:
+            raise ConnectionError("the store is down")
+
+    async def call(self, call):
+        await self._mood("call")
+        return await super().call(call)
+
+    async def save_call(self, record):
+        await self._mood("save_call")
+        await super().save_call(record)
+
+    async def captions(self, call, feed=SPOKEN, since=0):
+        await self._mood("captions")
+        return await super().captions(call, feed, since)
+
+    async def last_seq(self, call):
+        await self._mood("last_seq")
+        return await super().last_seq(call)
+
+
+@dataclass
+class World:
+    calls: Calls
+    rooms: Rooms
+    bus: MemoryBus
+    registry: MemoryRegistry
+    node: Node
+    nodes: Nodes
+    store: Store
+    sockets: Sockets
+
+    async def join(self, socket, call="a", who=ANYBODY, **more):
+        return (await self.calls.join(socket, who, Join(call=call, **more)))[0]
+
+    async def lingered(self, call="a"):
+        """Until the empty call has ended."""
+        lingering = self.rooms._lingering.get(call)
+        if lingering:
+            await lingering
+        async with self.rooms.lock(call):
+            return
+
+
+@contextlib.asynccontextmanager
+async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
+    bus, registry, node, sockets = MemoryBus(), MemoryRegistry(), Node(), Sockets()
+    nodes = Nodes(node)
+    await registry.report(NodeStatus("node-1", capacity=capacity))
+    async with Store(folder / "surtitle.db") as store, asyncio.TaskGroup() as tasks:
+        transcripts = Transcripts(bus, store)
+        rooms = Rooms(
+            bus=bus,
+            registry=registry,
+            nodes=nodes,
+            store=store,
+            transcripts=transcripts,
+            sockets=sockets,
+            tasks=tasks,
+            linger_seconds=linger_seconds,
+        )
+        calls = Calls(
+            rooms=rooms,
+            store=store,
+            transcripts=transcripts,
+            turn=TurnServers(),
+            sockets=sockets,
+        )
+        yield World(calls, rooms, bus, registry, node, nodes, store, sockets)
+        store.faults.clear()
+        await calls.close()  # and the TaskGroup finds nothing that still runs
+
+
+def code_of(error) -> str:
+    return error.value.code
+
+
+def nothing_left(w: World) -> None:
+    """Of a call that is over."""
+    assert not w.calls.live
+    assert not w.rooms._events
+    assert not w.rooms._lingering
+    assert not w.rooms._fanout._listeners
+    assert not w.rooms._fanout._viewers
+    assert not list(w.rooms._locks)
+    assert not any(w.sockets.groups.values())
+    assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten))
+    assert not [*w.bus._captions, *w.bus._events]
+    assert not w.registry._owners
