@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import socket
 import time
 from collections import deque
@@ -24,7 +25,11 @@ from typing import Any, Final
 import structlog
 from aioice.ice import Connection, StunProtocol
 from aiortc import RTCDtlsTransport, RTCIceTransport, RTCPeerConnection, RTCRtpReceiver
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
+from aiortc.rtcrtpparameters import (
+    RTCRtcpFeedback,
+    RTCRtpCodecParameters,
+    RTCRtpReceiveParameters,
+)
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 from aiortc.rtp import is_rtcp
@@ -41,10 +46,12 @@ RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _MOST_SSRCS: Final = 8  # of one track; each has a block in every receiver report
 _SO_RCVBUFFORCE: Final = 33
 
+_MAY_ASK: Final = "_surtitle_may_ask"  # our own mark: for lost packets, again
 _STATISTICS: Final = "_RTCRtpReceiver__remote_streams"
 _STOP_DECODER: Final = "_RTCRtpReceiver__stop_decoder"
 
-Deliver = Callable[[rtp.RtpPacket], None]
+Deliver = Callable[[rtp.RtpPacket], list[int]]
+"""Takes a packet; the sequence numbers that are missed."""
 
 
 class AiortcChanged(RuntimeError):
@@ -60,6 +67,7 @@ def check() -> None:
     _expect_parameters(RTCRtpReceiver.stop, ["self"])
     _expect_parameters(RTCRtpReceiver._handle_disconnect, ["self"])
     _expect_parameters(getattr(RTCRtpReceiver, _STOP_DECODER, None), ["self"])
+    _expect_parameters(RTCRtpReceiver._send_rtcp_nack, ["self", "media_ssrc", "lost"])
     _expect_parameters(StreamStatistics.add, ["self", "packet"])
     _expect_names(RTCDtlsTransport.__init__, "_rtp_router", "_rx_srtp", "_transport")
     _expect_names(RTCRtpReceiver.__init__, _STATISTICS)
@@ -83,16 +91,33 @@ def _expect_names(function: Any, *names: str) -> None:
             raise AiortcChanged(f"{function.__qualname__} does not use {name}")
 
 
-def take_opus_only(connection: RTCPeerConnection) -> None:
-    """Between an offer and its answer: answer with Opus alone, and ask for in-band FEC.
+def agree_on_opus(connection: RTCPeerConnection, offer: str) -> None:
+    """Between an offer and its answer: answer with Opus alone, with FEC and NACK.
 
-    A browser sends FEC (RFC 7587, 6.1) only to who says in the answer that it is of use.
+    A browser sends in-band FEC (RFC 7587, 6.1) only to who says in the answer that it is of
+    use. Lost packets are asked for again (RFC 4585, 6.2.1) where the offer says so, or says
+    nothing at all of feedback on Opus: then it is left to the receiver (RFC 4585, 4.2).
     """
+    feedback = _feedback(offer)
     for transceiver in connection.getTransceivers():
-        if transceiver.kind == "audio":
-            transceiver._codecs = [codec for codec in transceiver._codecs if _is_opus(codec)]
-            for codec in transceiver._codecs:
-                codec.parameters["useinbandfec"] = 1
+        if transceiver.kind != "audio":
+            continue
+        transceiver._codecs = [codec for codec in transceiver._codecs if _is_opus(codec)]
+        for codec in transceiver._codecs:
+            codec.parameters["useinbandfec"] = 1
+            types = feedback.get(str(codec.payloadType), set()) | feedback.get("*", set())
+            nack = RTCRtcpFeedback(type="nack")
+            if "nack" in types and nack not in codec.rtcpFeedback:
+                codec.rtcpFeedback.append(nack)
+            setattr(transceiver.receiver, _MAY_ASK, not types or "nack" in types)
+
+
+def _feedback(offer: str) -> dict[str, set[str]]:
+    """The types of RTCP feedback (RFC 4585, 4.2) by payload type; `*` is all."""
+    types: dict[str, set[str]] = {}
+    for payload_type, feedback in re.findall(r"(?m)^a=rtcp-fb:(\S+) (.+?)\s*$", offer):
+        types.setdefault(payload_type, set()).add(feedback)
+    return types
 
 
 def deliver_rtp(receiver: RTCRtpReceiver, deliver: Deliver, ended: Callable[[], None]) -> None:
@@ -136,20 +161,37 @@ class _Tap:
         self.ssrcs: deque[int] = deque()
         self._deliver = deliver
         self._statistics: dict[int, StreamStatistics] = getattr(receiver, _STATISTICS)
+        self._may_ask = getattr(receiver, _MAY_ASK, False)
 
     def take(self, packet: rtp.RtpPacket) -> None:
-        # RFC 3550, 6.4.2: what is reported is of each SSRC for itself.
+        # RFC 3550, 6.4.2: what is reported is of each SSRC for itself. Not before it was
+        # heard: aiortc's reports fail on statistics of nothing, and then so does its `stop`.
+        if packet.ssrc not in self._statistics:
+            self._statistics[packet.ssrc] = StreamStatistics(RTP_CLOCK_RATE)
         self._statistics[packet.ssrc].add(packet)  # type: ignore[arg-type]
-        self._deliver(packet)
+        missing = self._deliver(packet)
+        if missing and self._may_ask:
+            self._ask(packet.ssrc, missing)
+
+    def _ask(self, ssrc: int, missing: list[int]) -> None:
+        """Ask the sender for packets again: at once or, where that has to wait, not at all."""
+        asking = self.receiver._send_rtcp_nack(ssrc, missing)
+        try:
+            asking.send(None)
+        except StopIteration:
+            return
+        except Exception as error:  # a connection that just closed, and what aiortc makes of it
+            log.debug("lost packets not asked for", reason=repr(error))
+        else:  # only a TURN channel that is being bound makes it wait
+            asking.close()
 
     def learn(self, ssrc: int) -> int | None:
         """An SSRC is this track's from now on; the one that is forgotten for it."""
         self.ssrcs.append(ssrc)
-        self._statistics[ssrc] = StreamStatistics(RTP_CLOCK_RATE)
         if len(self.ssrcs) <= _MOST_SSRCS:
             return None
         forgotten = self.ssrcs.popleft()
-        del self._statistics[forgotten]
+        self._statistics.pop(forgotten, None)
         return forgotten
 
 
@@ -204,7 +246,7 @@ class _Bundle:
             log.debug("not RTP", reason=str(error))
             return
         tap = self._route(packet)
-        if tap and packet.payload_type in tap.payload_types:
+        if tap:
             tap.take(packet)
 
     def _route(self, packet: rtp.RtpPacket) -> _Tap | None:
@@ -215,7 +257,9 @@ class _Bundle:
             tap = next(iter(self._taps.values()))
         else:
             tap = known
-        if tap is not None and tap is not known:
+        if tap is None or packet.payload_type not in tap.payload_types:
+            return None
+        if tap is not known:
             self._learn(packet.ssrc, tap)
         return tap
 

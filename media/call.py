@@ -232,7 +232,8 @@ class NodeCall:
             case TrackEnded(_, track):
                 track.close()  # ends its speaker, behind the last word
             case Left(participant):
-                self._tell_gateways(Departed(self.ref.call, participant))
+                if participant not in self._in_sfu:
+                    self._tell_gateways(Departed(self.ref.call, participant))
 
     def _joined(self, event: Joined) -> None:
         self._in_sfu.add(event.participant)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import structlog
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -21,14 +22,21 @@ from aiortc import (
     RTCRtpReceiver,
     RTCSessionDescription,
 )
+from aiortc.sdp import candidate_from_sdp
 
-from media.aiortc_private import deliver_rtp, take_opus_only
+from media.aiortc_private import agree_on_opus, deliver_rtp
 from media.rtp import RtpPacket
+from media.sdp import check_port
 from media.track import Track
 from signaling.errors import ContractError
 
+log = structlog.get_logger(__name__)
+
 ANSWER_SECONDS: Final = 10.0
 """Gathering on the host's own addresses takes milliseconds; a hang is a fault."""
+
+_MOST_CANDIDATES: Final = 128
+_ANY: Final[frozenset[int]] = frozenset()
 
 
 class ReceivingPeer:
@@ -36,16 +44,23 @@ class ReceivingPeer:
 
     def __init__(
         self,
-        on_track: Callable[[str, Track], None],
+        on_track: Callable[[str, Track], None] | None,
         on_ended: Callable[[], Awaitable[None]],
         ice_servers: Sequence[RTCIceServer] = (),
+        *,
+        dtls_passive: bool = False,
     ) -> None:
         """`on_track` takes the MID and track of each new m-line with audio, once.
 
+        Without it there are no tracks but those that the owner asks for by `renew`.
         `on_ended` is called when the connection has failed or is closed, by either side.
+        `dtls_passive` leaves the first word of DTLS to whoever offers: where they would drop
+        ours, coming before they have finished ICE, it takes a second to be said again.
         """
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
-        self._tracks: dict[str, Track] = {}
+        self._tracks: dict[str, tuple[Track, frozenset[int]]] = {}
+        self._dtls_passive = dtls_passive
+        self._candidates = 0
         self._closed = False
         self._on_track = on_track
         self._on_ended = on_ended
@@ -62,10 +77,13 @@ class ReceivingPeer:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
-                take_opus_only(self.connection)
+                agree_on_opus(self.connection, sdp)
                 answer = await self.connection.createAnswer()
                 if answer is None:
                     raise ContractError("conflict", "a newer offer took this one's place")
+                if self._dtls_passive:
+                    passive = answer.sdp.replace("a=setup:active\r\n", "a=setup:passive\r\n")
+                    answer = RTCSessionDescription(passive, "answer")
                 await self.connection.setLocalDescription(answer)
         except ContractError:
             raise
@@ -110,15 +128,40 @@ class ReceivingPeer:
             message = f"the server's answer cannot be used: {error!r:.200}"
             raise ContractError("unavailable", message, 1000) from None
 
-    def renew(self, mid: str) -> Track:
-        """End the m-line's track; what arrives from now on is the new one's."""
+    async def add_candidate(self, candidate: Mapping[str, Any]) -> None:
+        """Add a remote candidate as `RTCIceCandidateInit` has it; odd ones are left out.
+
+        So are names in `.local`: nothing is looked up, and whoever has such a name reaches us
+        all the same (RFC 8445, 7.3.1.3).
+        """
+        text = candidate.get("candidate")
+        self._candidates += 1
+        if not isinstance(text, str) or not text or self._candidates > _MOST_CANDIDATES:
+            return
+        try:
+            parsed = candidate_from_sdp(text.removeprefix("candidate:"))
+            parsed.sdpMid = candidate.get("sdpMid")
+            parsed.sdpMLineIndex = candidate.get("sdpMLineIndex")
+            check_port(parsed)
+            if not parsed.ip.endswith(".local"):
+                await self.connection.addIceCandidate(parsed)
+        except Exception as error:  # as with offers
+            log.info("candidate left out", why=f"{error!r:.200}")
+
+    def renew(self, mid: str, ssrcs: frozenset[int] = _ANY) -> Track:
+        """End the m-line's track; what arrives from now on is the new one's.
+
+        Where `ssrcs` are given, only what comes by one of them: what belongs to whoever had
+        the m-line before, or gets it next, is nobody's.
+        """
         self.end(mid)
-        self._tracks[mid] = Track()
-        return self._tracks[mid]
+        track = Track()
+        self._tracks[mid] = (track, ssrcs)
+        return track
 
     def end(self, mid: str) -> None:
         """End the m-line's track; nobody gets what arrives until it is renewed."""
-        track = self._tracks.pop(mid, None)
+        track, _ = self._tracks.pop(mid, (None, None))
         if track:
             track.close()
 
@@ -138,12 +181,14 @@ class ReceivingPeer:
                 deliver_rtp(
                     transceiver.receiver, partial(self._deliver, mid), partial(self.end, mid)
                 )
-                self._on_track(mid, self.renew(mid))
+                if self._on_track:
+                    self._on_track(mid, self.renew(mid))
 
-    def _deliver(self, mid: str, packet: RtpPacket) -> None:
-        track = self._tracks.get(mid)
-        if track:
-            track.take(packet)
+    def _deliver(self, mid: str, packet: RtpPacket) -> list[int]:
+        track, ssrcs = self._tracks.get(mid, (None, _ANY))
+        if track and (not ssrcs or packet.ssrc in ssrcs):
+            return track.take(packet)
+        return []
 
     async def _state_changed(self) -> None:
         if self.connection.connectionState in ("failed", "closed"):

@@ -92,6 +92,11 @@ class TrackReceiver:
         """Packets that wait for one before them."""
         return self._reorder.waiting
 
+    @property
+    def missing(self) -> list[int]:
+        """Sequence numbers of the newest SSRC that may still come in time, sent again."""
+        return self._reorder.missing
+
     def receive(self, packet: RtpPacket) -> list[PcmChunk]:
         """The audio that can be given now that `packet` came."""
         self._counts.packets += 1

@@ -19,6 +19,9 @@ MAX_DROPOUT: Final = 3000
 MAX_MISORDER: Final = 100
 """Numbers further ahead or back than these are a new beginning (RFC 3550, A.1)."""
 
+_MOST_MISSING: Final = 17
+"""What one generic NACK can name (RFC 4585, 6.2.1); of more, little would come in time."""
+
 _MOST_HELD: Final = 24  # 60 ms in the shortest packets; timestamps may lie
 
 
@@ -53,6 +56,14 @@ class Reorder:
     def waiting(self) -> int:
         """Packets held behind a hole."""
         return len(self._held)
+
+    @property
+    def missing(self) -> list[int]:
+        """Sequence numbers that what is held waits for, the oldest first."""
+        if self._next is None or not self._held:
+            return []
+        begin = max(self._next, self._newest - _MOST_MISSING)
+        return [n & 0xFFFF for n in range(begin, self._newest) if n not in self._held]
 
     def add(self, packet: RtpPacket, ticks: int) -> list[Released]:
         """Take a packet with `ticks` of audio; those whose turn it is now."""

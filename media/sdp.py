@@ -15,6 +15,12 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP
 
+LARGEST_SFU_OFFER: Final = 1024 * 1024
+"""Bytes."""
+
+MOST_SFU_MEDIA: Final = 256
+"""m-lines of one connection; their packets share one socket."""
+
 _MOST_MEDIA: Final = 4
 _MOST_CANDIDATES: Final = 64
 _MOST_LINES: Final = 1000
@@ -40,6 +46,53 @@ def checked_offer(sdp: str) -> RTCSessionDescription:
     return RTCSessionDescription(sdp, "offer")
 
 
+def checked_sfu_offer(sdp: str) -> tuple[str, dict[str, frozenset[int]]]:
+    """An SFU's offer of audio as aiortc may see it, and the SSRCs of each m-line by MID.
+
+    An m-line may be inactive, or have no SSRC. Candidates whose addresses are mDNS names go:
+    nothing is looked up for a server. `ContractError` where it is anything else.
+    """
+    if len(sdp) > LARGEST_SFU_OFFER:
+        raise ContractError("too_large", f"an SFU's offer has at most {LARGEST_SFU_OFFER} bytes")
+    lines = [line for line in sdp.splitlines() if not _is_hidden(line)]
+    media_count = sum(line.startswith("m=") for line in lines)
+    candidates = {line for line in lines if line.startswith("a=candidate:")}
+    if (
+        media_count > MOST_SFU_MEDIA
+        or len(candidates) > _MOST_CANDIDATES  # bundled m-lines all have the same
+        or len(lines) > _MOST_LINES + media_count * 2 * _MOST_CANDIDATES
+    ):
+        raise ContractError("too_large", "the offer has too many lines, media or candidates")
+    checked = "\r\n".join(lines) + "\r\n"
+    try:
+        parsed = SessionDescription.parse(checked).media
+        for media in parsed:
+            _check_sfu_media(media)
+        ssrcs = {media.rtp.muxId: frozenset(each.ssrc for each in media.ssrc) for media in parsed}
+    except ContractError:
+        raise
+    except Exception as error:  # aiortc's parser raises whatever its input leads it to
+        raise ContractError("invalid", f"the SDP cannot be read: {error!r:.200}") from None
+    if not parsed or len(ssrcs) < len(parsed) or "" in ssrcs:
+        raise ContractError("invalid", "the offer has no m-line, or m-lines without their own MID")
+    return checked, ssrcs
+
+
+def _check_sfu_media(media: MediaDescription) -> None:
+    if media.kind != "audio":
+        raise ContractError("invalid", f"audio was asked for, not {media.kind}")
+    for candidate in media.ice_candidates:
+        check_port(candidate)
+    _check_transport(media)
+    if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+        raise ContractError("invalid", "an m-line has no Opus")
+
+
+def _is_hidden(line: str) -> bool:
+    parts = line.split()
+    return line.startswith("a=candidate:") and len(parts) > 4 and parts[4].endswith(".local")
+
+
 def _check_size(sdp: str) -> None:
     if len(sdp) > LARGEST_SDP:
         raise ContractError("too_large", f"an offer has at most {LARGEST_SDP} bytes")
@@ -57,6 +110,10 @@ def _check_audio(media: MediaDescription) -> None:
         raise ContractError("invalid", f"audio must be sent, not {media.direction}")
     if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
         raise ContractError("invalid", "the offer has no Opus")
+    _check_transport(media)
+
+
+def _check_transport(media: MediaDescription) -> None:
     ice = media.ice
     if not media.dtls or not media.dtls.fingerprints:
         raise ContractError("invalid", "the offer has no DTLS fingerprint")

@@ -1,4 +1,4 @@
-"""A participant's track as the node hears it: RTP packets in, chunks of PCM out."""
+"""A participant's track as the node hears it: RTP packets or PCM in, chunks of PCM out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import asyncio
 from collections import deque
 from typing import Final, Self
 
-from captions.types import SAMPLE_RATE, PcmChunk
+from captions.types import SAMPLE_RATE, PcmChunk, Samples
 from media.receiver import ReceiveCounts, TrackReceiver
 from media.rtp import RtpPacket
 
 MOST_WAITING_SECONDS: Final = 10.0
 """Audio that waits for a reader that has fallen behind; the oldest makes room."""
 
+SHORTEST_PCM_GAP: Final = SAMPLE_RATE // 2
+"""PCM that is late by more samples than this has a gap before it; less is jitter."""
+
 
 class Track:
-    """`async for chunk in track`, by one reader, until it is closed."""
+    """`async for chunk in track`, by one reader, until it is closed.
+
+    It is fed either by `take` or, where an SDK has received and decoded, by `put_pcm`.
+    """
 
     def __init__(self) -> None:
         self.dropped_seconds = 0.0
@@ -23,6 +29,8 @@ class Track:
         self._receiver = TrackReceiver()
         self._chunks: deque[PcmChunk] = deque()
         self._waiting_samples = 0
+        self._pcm_end = 0
+        self._pcm_zero_seconds: float | None = None  # when sample 0 of PCM was due
         self._closed = False
         self._reader: asyncio.Future[None] | None = None
 
@@ -36,10 +44,32 @@ class Track:
         """Whether no more packets are taken."""
         return self._closed
 
-    def take(self, packet: RtpPacket) -> None:
-        """Take a packet; those that come when it is closed are nobody's."""
-        if not self._closed:
-            self._put(self._receiver.receive(packet))
+    def take(self, packet: RtpPacket) -> list[int]:
+        """Take a packet; those that come when it is closed are nobody's.
+
+        Returns the sequence numbers that are missed: the sender may be asked for them again.
+        """
+        if self._closed:
+            return []
+        self._put(self._receiver.receive(packet))
+        return self._receiver.missing
+
+    def put_pcm(self, samples: Samples, arrival_seconds: float) -> None:
+        """Take PCM (`samples` changes owner) that came at a time of the monotonic clock.
+
+        PCM has no time of its own: it follows what came before, unless it is later than that
+        by `SHORTEST_PCM_GAP`. All lateness is against the first that came, so that a burst
+        behind a stall makes no second gap. What comes when it is closed is nobody's.
+        """
+        if self._closed or not len(samples):
+            return
+        seconds = len(samples) / SAMPLE_RATE
+        if self._pcm_zero_seconds is None:
+            self._pcm_zero_seconds = arrival_seconds - seconds
+        due = int((arrival_seconds - seconds - self._pcm_zero_seconds) * SAMPLE_RATE)
+        start = due if due - self._pcm_end > SHORTEST_PCM_GAP else self._pcm_end
+        self._pcm_end = start + len(samples)
+        self._put([PcmChunk(start, samples)])
 
     def flush(self) -> list[PcmChunk]:
         """All there is, also what waits for lost packets: the sender has paused."""

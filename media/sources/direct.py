@@ -19,6 +19,9 @@ from signaling.messages import Candidate, Participant
 
 log = structlog.get_logger(__name__)
 
+CONNECT_SECONDS: Final = 30.0
+"""How long an answered offer may take to connect: ICE by itself waits for ever."""
+
 _MOST_CANDIDATES: Final = 128
 
 
@@ -29,12 +32,15 @@ class _Sender:
     ice_user: str
     tracks: list[Track] = field(default_factory=list)
     candidates: int = 0
+    expected: asyncio.Task[None] | None = None
 
 
 class DirectSource:
     """The receive-only peer of each participant of one call. See `CallSource`."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect_seconds: float = CONNECT_SECONDS) -> None:
+        self._connect_seconds = connect_seconds
+        self._tasks = asyncio.TaskGroup()
         self._tell: Tell | None = None
         self._running = asyncio.Event()
         self._senders: dict[str, tuple[_Sender, ReceivingPeer]] = {}
@@ -49,12 +55,13 @@ class DirectSource:
         """See `CallSource`."""
         self._tell = tell
         tell(Connected())
-        self._running.set()
-        try:
-            await self._closed.wait()
-        finally:
-            for participant in list(self._senders):
-                await self.close_peer(participant)
+        async with self._tasks:
+            self._running.set()
+            try:
+                await self._closed.wait()
+            finally:
+                for participant in list(self._senders):
+                    await self.close_peer(participant)
 
     async def send(self, caption: Caption) -> None:
         """Participants read their captions from the gateway."""
@@ -111,8 +118,14 @@ class DirectSource:
 
     async def close_peer(self, participant: str) -> None:
         """Close a participant's connection; idempotent."""
-        if await self._drop(participant) and self._tell:
-            self._tell(Left(participant))
+        if await self._drop(participant) and self._tell and participant not in self._senders:
+            self._tell(Left(participant))  # unless they came again while this closed
+
+    async def _expect(self, participant: str, sender: _Sender, peer: ReceivingPeer) -> None:
+        await asyncio.sleep(self._connect_seconds)
+        if self._senders.get(participant, (None, None))[0] is sender and not peer.connected:
+            log.info("never connected")
+            await self.close_peer(participant)
 
     async def _drop(self, participant: str) -> bool:
         """Close a participant's connection, whether or not they have left; False for none."""
@@ -121,6 +134,8 @@ class DirectSource:
             return False
         for track in sender.tracks:
             self._tell(TrackEnded(participant, track))
+        if sender.expected and sender.expected is not asyncio.current_task():
+            sender.expected.cancel()
         await peer.close()
         return True
 
@@ -138,4 +153,5 @@ class DirectSource:
 
         peer = ReceivingPeer(on_track, on_ended)
         self._senders[participant] = (sender, peer)
+        sender.expected = self._tasks.create_task(self._expect(participant, sender, peer))
         return sender, peer

@@ -8,7 +8,7 @@ import gc
 import socket
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from aiortc import (
     RTCRtpReceiver,
     RTCRtpSender,
 )
-from aiortc.rtp import RtcpByePacket
+from aiortc.rtp import RtcpByePacket, RtcpRrPacket
 
 from media import aiortc_private
-from media.aiortc_private import AiortcChanged, check, deliver_rtp, take_opus_only
+from media.aiortc_private import AiortcChanged, agree_on_opus, check, deliver_rtp
 from media.track import Track
 from tests.media.packets import tone
 from tests.peer import Microphone
@@ -50,8 +50,13 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def pair(count: int = 1) -> AsyncIterator[Pair]:
-    """A peer that sends `count` tracks, and one that receives them as the node does."""
+async def pair(
+    count: int = 1, offered: Callable[[str], str] = lambda sdp: sdp
+) -> AsyncIterator[Pair]:
+    """A peer that sends `count` tracks, and one that receives them as the node does.
+
+    `offered` is what the receiver is told of the offer.
+    """
     sending = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receiving = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     tracks: list[Track] = []
@@ -68,7 +73,7 @@ async def pair(count: int = 1) -> AsyncIterator[Pair]:
     try:
         await sending.setLocalDescription(await sending.createOffer())
         await receiving.setRemoteDescription(sending.localDescription)
-        take_opus_only(receiving)
+        agree_on_opus(receiving, offered(sending.localDescription.sdp))
         await receiving.setLocalDescription(await receiving.createAnswer())
         await sending.setRemoteDescription(receiving.localDescription)
         yield Pair(sending, receiving, tracks)
@@ -100,6 +105,75 @@ async def test_the_answer_has_opus_alone_and_asks_for_fec():
             "a=rtpmap:96 opus/48000/2"
         ]
         assert "a=fmtp:96 useinbandfec=1" in sdp
+
+
+def lose_every(peers: Pair, nth: int) -> None:
+    """Each `nth` packet does not come, the first time that it is sent."""
+    transport = peers.senders[0].transport
+    send, sent = transport._send_rtp, set()
+
+    async def lossy(data: bytes) -> None:
+        number = int.from_bytes(data[2:4], "big")
+        if 192 <= data[1] <= 223 or number % nth or number in sent:
+            await send(data)
+        sent.add(number)
+
+    transport._send_rtp = lossy
+
+
+async def test_a_lost_packet_is_asked_for_again_and_comes_in_time():
+    async with pair() as peers:
+        lose_every(peers, 5)
+        await peers.hear(1.5)
+        counts = peers.tracks[0].counts
+        assert counts.packets > 75
+        assert counts.lost == 0
+        assert counts.concealed_samples == counts.missing_samples == 0
+
+
+@pytest.mark.parametrize(
+    ("feedback", "asked"), [("transport-cc", False), ("nack", True), ("nack pli", False)]
+)
+async def test_it_is_asked_for_where_the_offer_says_so(feedback, asked):
+    def offered(sdp: str) -> str:
+        return sdp.replace("a=rtpmap:96", f"a=rtcp-fb:96 {feedback}\r\na=rtpmap:96")
+
+    async with pair(offered=offered) as peers:
+        assert ("a=rtcp-fb:96 nack\r\n" in peers.receiving.localDescription.sdp) is asked
+        lose_every(peers, 5)
+        await peers.hear(1.5)
+        assert (peers.tracks[0].counts.lost == 0) is asked
+
+
+async def test_a_sender_who_says_nothing_at_first_breaks_no_report(monkeypatch):
+    reports = 0
+
+    class Counted(RtcpRrPacket):
+        def __init__(self, *args, **kwargs):
+            nonlocal reports
+            reports += 1
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr("aiortc.rtcrtpreceiver.RtcpRrPacket", Counted)
+    monkeypatch.setattr(Microphone, "recv", hesitant(Microphone.recv, seconds=2.0))
+    async with pair() as peers:
+        await peers.hear(0.2)
+
+        async def reported():
+            return reports > 0
+
+        await until(reported)
+
+
+def hesitant(recv, seconds: float):
+    """As long as aiortc waits for its first report, and longer."""
+
+    async def later(self):
+        if self.started is None:
+            await asyncio.sleep(seconds)
+        return await recv(self)
+
+    return later
 
 
 async def test_receiver_reports_reach_the_sender():

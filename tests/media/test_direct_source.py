@@ -100,3 +100,10 @@ class TestDirect(SourceContract):
             await stage.connections["Anna"].close()
             await ear.until(lambda e: e.of(Left))
             assert not ear.open
+
+    async def test_who_never_connects_leaves_again(self):
+        source = DirectSource(connect_seconds=0.01)
+        async with listening(source) as ear:
+            await source.offer(Participant("p-anna", "Anna"), CHROME)
+            await ear.until(lambda e: e.of(Left))
+            assert not ear.open

@@ -170,3 +170,26 @@ def test_a_liar_makes_it_hold_no_more_than_60_ms_of_the_shortest(packets):
 )
 def test_differences_go_the_nearer_way_round(difference, expected):
     assert signed(difference, 16) == expected
+
+
+def test_what_is_missing_can_be_asked_for_until_it_is_given_up():
+    reorder = Reorder()
+    assert reorder.missing == []
+    play(reorder, [65_534])
+    assert reorder.missing == []
+    play(reorder, [65_537])
+    assert reorder.missing == [65_535, 0]
+    play(reorder, [65_536])
+    assert reorder.missing == [65_535]
+    play(reorder, [65_535])
+    assert reorder.missing == []
+    play(reorder, [65_539, 65_540])
+    assert reorder.missing == [2]
+    play(reorder, [65_541])
+    assert reorder.missing == []
+
+
+def test_no_more_is_asked_for_than_one_request_can_name():
+    reorder = Reorder()
+    play(reorder, [0, 200])
+    assert reorder.missing == list(range(183, 200))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import numpy as np
 import pytest
 
-from media.track import MOST_WAITING_SECONDS, Track
+from captions.types import SAMPLE_RATE
+from media.track import MOST_WAITING_SECONDS, SHORTEST_PCM_GAP, Track
 from tests.media.packets import stream, sweep_payloads
 
 
@@ -79,3 +81,48 @@ async def test_a_slow_reader_costs_the_oldest_audio_and_it_is_counted():
     track.close()
     rest = [chunk async for chunk in track]
     assert rest[-1].end == 15 * 16_000
+
+
+FRAME = np.full(320, 1000, np.int16)
+FRAME_SECONDS = 0.02
+
+
+def put_frames(track: Track, arrivals: list[float]) -> list[int]:
+    """Where each frame of PCM that arrived at these times was put."""
+    for arrival in arrivals:
+        track.put_pcm(FRAME.copy(), arrival)
+    return [chunk.start for chunk in track.flush()]
+
+
+async def test_pcm_follows_what_came_before_however_it_jitters():
+    arrivals = [5.0, 5.02, 5.11, 5.11, 5.11, 5.12]
+    assert put_frames(Track(), arrivals) == [0, 320, 640, 960, 1280, 1600]
+
+
+async def test_pcm_that_did_not_come_for_long_leaves_a_gap_of_its_length():
+    before, after = put_frames(Track(), [5.0, 5.0 + FRAME_SECONDS + 2.0])
+    assert (before, after) == (0, pytest.approx(320 + 2 * SAMPLE_RATE, abs=1))
+
+
+async def test_a_burst_behind_a_gap_is_put_together_and_makes_no_second_gap():
+    starts = put_frames(Track(), [5.0, 7.0, 7.0, 7.0, 7.02])
+    assert np.diff(starts[1:]).tolist() == [320, 320, 320]
+
+
+async def test_pcm_never_goes_back_and_jitter_does_not_add_up():
+    late = SHORTEST_PCM_GAP / SAMPLE_RATE * 0.9
+    starts = put_frames(Track(), [5.0 + n * FRAME_SECONDS + (n % 2) * late for n in range(50)])
+    assert starts == [n * 320 for n in range(50)]
+
+
+async def test_pcm_is_bounded_and_ends_with_the_track():
+    track = Track()
+    for n in range(11):
+        track.put_pcm(np.zeros(SAMPLE_RATE, np.int16), float(n))
+    track.put_pcm(np.zeros(0, np.int16), 11.0)
+    assert track.dropped_seconds == pytest.approx(1.0)
+    track.close()
+    track.put_pcm(FRAME.copy(), 12.0)
+    chunks = [chunk async for chunk in track]
+    assert [chunk.start for chunk in chunks] == [n * SAMPLE_RATE for n in range(1, 11)]
+    assert track.counts.packets == 0
