@@ -82,12 +82,13 @@ class RtpStream(_Source):
 class Rtp(_Source):
     """Plain RTP with Opus to a port of the node; the answer says which.
 
-    `sender` is the address (`ADDRESS` or `ADDRESS:PORT`) that packets are taken from; without
-    it, that of the first packet.
+    `sender` is the address (`ADDRESS`, `ADDRESS:PORT`, `[IPV6]:PORT`) that packets are taken
+    from; without it, the address and port of the first proven stream. At most one of
+    `streams` is without an SSRC. Payload types that look like RTCP's (RFC 5761, 4) are none.
     """
 
     kind: Literal["rtp"] = "rtp"
-    payload_type: int = Field(default=111, ge=0, le=127)
+    payload_type: Annotated[int, Field(ge=0, le=63)] | Annotated[int, Field(ge=96, le=127)] = 111
     sender: Annotated[str, StringConstraints(min_length=2, max_length=64)] | None = None
     streams: list[RtpStream] = Field(default_factory=list, max_length=256)
     srtp: Srtp | None = None
