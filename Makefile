@@ -44,7 +44,7 @@ bench: setup $(VENV)/.installed-dev  ## Measure delay, accuracy and cost of capt
 lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	pin="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
 	$$pin pyproject.toml -o requirements/run.lock && \
-	for extra in dev translate cuda; do \
+	for extra in dev translate cuda livekit; do \
 		$$pin pyproject.toml --extra $$extra -c requirements/run.lock -o requirements/$$extra.lock || exit; \
 	done; \
 	$$pin requirements/build.in -o requirements/build.lock && \
