@@ -23,6 +23,8 @@ from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
 from signaling.tokens import Authority
 from signaling.transcripts import Transcripts
+from signaling.whip import Whip
+from signaling.whip_sessions import WhipSessions
 from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
@@ -86,6 +88,9 @@ class Gateway:
             health=health,
             metrics=metrics,
             voices=voices,
+        ).add_routes(self._app)
+        Whip(
+            sessions=WhipSessions(rooms), authority=authority, turn=turn, origins=origins
         ).add_routes(self._app)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._writer: asyncio.Task[None] | None = None

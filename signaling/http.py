@@ -13,6 +13,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from captions.formats import FORMATS
 from captions.types import SPOKEN
+from signaling.bearer import bearer
 from signaling.calls import Calls
 from signaling.errors import HTTP_STATUS, ContractError
 from signaling.health import Health
@@ -247,9 +248,7 @@ class Api:
     def _identify(
         self, request: web.Request, grant: Grant | None, call: str | None = None
     ) -> Identity:
-        header = request.headers.get("Authorization", "")
-        token = header[7:].strip() if header[:7].lower() == "bearer " else None
-        who = self._authority.identify(token)
+        who = self._authority.identify(bearer(request))
         if grant:
             who.require(grant, call)
         return who

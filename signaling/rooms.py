@@ -188,7 +188,8 @@ class Rooms:
         await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
         await self._sockets.leave(seat.socket, call_group(seat.call))
         if seat.participant:
-            if room.ref and seat.participant in room.participants:
+            by_whip = seat.participant in room.guests and room.source.kind == "direct"
+            if room.ref and seat.participant in room.participants and not by_whip:
                 # Nobody waits for the last words of who leaves, least of all the lock.
                 self._tasks.create_task(self._close_media(room, room.ref, seat.participant))
             if seat.participant not in room.guests:
@@ -204,7 +205,10 @@ class Rooms:
         room.guests.add(participant.id)
         before = room.participants.get(participant.id)
         if before and room.seat_of(participant.id):
-            return  # what they say of themselves on their socket stands above an SFU's word
+            # What they say of themselves on their socket stands above an SFU's word.
+            with contained("a guest not described to the node"):
+                await self.node(room).update(self.ref(room), before)
+            return
         if before:
             participant = replace(before, name=participant.name)
         room.participants[participant.id] = participant

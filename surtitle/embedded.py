@@ -14,6 +14,7 @@ from captions import models
 from captions.engine import Engine, EngineSettings
 from captions.types import SAMPLE_RATE
 from media.addresses import host_addresses, use_addresses
+from media.allowlist import AllowList
 from media.node import Node
 from signaling.bus import MemoryBus
 from signaling.errors import ContractError
@@ -58,6 +59,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
     settings.check()
     addresses = [settings.advertise] if settings.advertise else host_addresses()
     use_addresses(addresses)
+    allow = AllowList(settings.sfu, allow_any=not settings.secret)
     authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
     if not settings.secret:
         log.warning("no secret: listening on loopback only, and everybody may do everything")
@@ -82,7 +84,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 engine=engine,
                 bus=bus,
                 registry=registry,
-                sources=sources(),
+                sources=sources(allow, addresses),
             )
         )
         metrics.add(lambda: node_readings(node))

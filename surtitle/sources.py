@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from media.allowlist import AllowList
 from media.node import SourceFactory
 from media.source import CallSource
+from media.sources.livekit import LiveKitSource
+from media.sources.rtp import RtpSource
+from media.sources.whep import WhepSource
 from signaling.errors import ContractError
-from signaling.sources import AnySource
+from signaling.sources import AnySource, LiveKit, Rtp, Whep
 
 
-def sources() -> SourceFactory:
-    """A node's sources."""
+def sources(allow: AllowList, addresses: Sequence[str]) -> SourceFactory:
+    """A node's sources: SFUs at what `allow` allows, plain RTP at the first of `addresses`."""
 
     def make(source: AnySource) -> CallSource:
-        raise ContractError("invalid", f"source.kind: {source.kind} is not built yet")
+        match source:
+            case Whep():
+                return WhepSource(source, allow)
+            case LiveKit():
+                return LiveKitSource(source, allow)
+            case Rtp():
+                return RtpSource(source, addresses)
+            case _:
+                raise ContractError("invalid", f"source.kind: {source.kind} is not built yet")
 
     return make
