@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from captions.types import SPOKEN
+from signaling.audience import Sockets, state_of
 from signaling.errors import ContractError
 from signaling.messages import (
     Candidate,
@@ -25,7 +26,7 @@ from signaling.messages import (
     Watch,
 )
 from signaling.room import Room, Seat, call_to_wire
-from signaling.rooms import Rooms, Sockets, state_of
+from signaling.rooms import Rooms
 from signaling.sources import shown
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
@@ -136,7 +137,7 @@ class Calls:
             room.participants[participant.id] = participant
             state = await self._sit(room, seat, message.since)
             event = "updated" if guest else "joined"
-            await self._rooms.tell_participant(room, event, participant, skip=socket)
+            await self._rooms.audience.tell_participant(room, event, participant, skip=socket)
             return seat, {
                 "participant": participant.id,
                 "participants": room.roster(),
@@ -162,7 +163,7 @@ class Calls:
             if seat.participant is not None:
                 await self._rooms.change(room, seat.participant, message)
             if message.captions_language and message.captions_language != seat.feed:
-                await self._rooms.change_feed(seat, message.captions_language)
+                await self._rooms.audience.change_feed(seat, message.captions_language)
             if seat.participant is None:
                 return {}
             return {"participant": room.participants[seat.participant].to_wire()}

@@ -11,15 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import structlog
 
-from captions.types import Caption
+from signaling.audience import Audience, Sockets
 from signaling.bus import Bus
 from signaling.errors import ContractError
-from signaling.fanout import Fanout
 from signaling.messages import (
     Arrived,
     CallEvent,
@@ -44,29 +43,6 @@ LINGER_SECONDS: Final = 30.0
 """How long an empty call waits for somebody to come back before it ends."""
 
 
-class Sockets(Protocol):
-    """What reaches clients; `signaling.socket` is the real one."""
-
-    async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
-        """Send to a socket or to all sockets of a group."""
-
-    async def enter(self, socket: str, group: str) -> None:
-        """Add a socket to a group."""
-
-    async def leave(self, socket: str, group: str) -> None:
-        """Remove a socket from a group."""
-
-
-def call_group(call: str) -> str:
-    """Everybody in a call, watchers too."""
-    return f"call/{call}"
-
-
-def feed_group(call: str, feed: str) -> str:
-    """Everybody who reads this feed."""
-    return f"feed/{call}/{feed}"
-
-
 class Rooms:
     """The rooms of this gateway. Its tasks belong to the owner's TaskGroup."""
 
@@ -87,13 +63,12 @@ class Rooms:
         self._nodes = nodes
         self._store = store
         self._transcripts = transcripts
-        self._sockets = sockets
         self._tasks = tasks
         self._linger_seconds = linger_seconds
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._events: dict[str, asyncio.Task[None]] = {}
         self._lingering: dict[str, asyncio.Task[None]] = {}
-        self._fanout = Fanout(bus, self._emit_caption, tasks)
+        self.audience = Audience(bus, sockets, tasks)
         self.live: dict[str, Room] = {}
         self.draining = False
 
@@ -154,20 +129,14 @@ class Rooms:
         language = str(room.record.settings.get("language", "auto"))
         room.source_details = await self.node(room).start(self.ref(room), source, language)
         room.source = source
-        lingering = self._lingering.pop(room.call, None)
-        if lingering:
-            lingering.cancel()
+        self._stay(room)
 
     async def sit(self, room: Room, seat: Seat) -> None:
         """Take a seat, wholly or not at all: what is published from now on reaches it."""
-        lingering = self._lingering.pop(room.call, None)
-        if lingering:
-            lingering.cancel()
+        self._stay(room)
         room.seats[seat.socket] = seat
         try:
-            await self._fanout.follow(seat.call, seat.feed)
-            await self._sockets.enter(seat.socket, call_group(seat.call))
-            await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
+            await self.audience.enter(seat)
         except BaseException:
             await self.forsake(room, seat)
             raise
@@ -184,9 +153,7 @@ class Rooms:
         Who is a guest besides stays in the call.
         """
         del room.seats[seat.socket]
-        self._fanout.unfollow(seat.call, seat.feed)
-        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
-        await self._sockets.leave(seat.socket, call_group(seat.call))
+        await self.audience.leave(seat)
         if seat.participant:
             by_whip = seat.participant in room.guests and room.source.kind == "direct"
             if room.ref and seat.participant in room.participants and not by_whip:
@@ -199,9 +166,7 @@ class Rooms:
 
     async def welcome_guest(self, room: Room, participant: Participant) -> None:
         """Somebody is in the call without a socket, or is and their name changed."""
-        lingering = self._lingering.pop(room.call, None)
-        if lingering:
-            lingering.cancel()
+        self._stay(room)
         room.guests.add(participant.id)
         before = room.participants.get(participant.id)
         if before and room.seat_of(participant.id):
@@ -213,7 +178,9 @@ class Rooms:
             participant = replace(before, name=participant.name)
         room.participants[participant.id] = participant
         if participant != before:
-            await self.tell_participant(room, "updated" if before else "joined", participant)
+            await self.audience.tell_participant(
+                room, "updated" if before else "joined", participant
+            )
 
     async def dismiss_guest(self, room: Room, who: str) -> None:
         """A guest is gone; who has a socket besides stays in the call. Idempotent."""
@@ -227,9 +194,11 @@ class Rooms:
     async def _remove(self, room: Room, who: str) -> None:
         participant = room.participants.pop(who, None)
         if participant:
-            await self.tell_participant(room, "left", replace(participant, publishing=False))
+            await self.audience.tell_participant(
+                room, "left", replace(participant, publishing=False)
+            )
             if participant.publishing and participant.captioned:
-                await self._tell_state(room)
+                await self.audience.tell_state(room)
 
     async def change(self, room: Room, who: str, message: Update) -> None:
         """Take what a participant says of themselves to the node and to everybody."""
@@ -240,21 +209,18 @@ class Rooms:
             await self.node(room).update(room.ref, before.updated(message))
         # Meanwhile the node may have said that audio began or ceased to arrive.
         participant = room.participants[who] = room.participants[who].updated(message)
-        await self.tell_participant(room, "updated", participant)
+        await self.audience.tell_participant(room, "updated", participant)
         if participant.captioned != before.captioned:
-            await self._tell_state(room)
-
-    async def change_feed(self, seat: Seat, feed: str) -> None:
-        """Let a seat read another feed."""
-        await self._fanout.follow(seat.call, feed)
-        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
-        self._fanout.unfollow(seat.call, seat.feed)
-        seat.feed = feed
-        await self._sockets.enter(seat.socket, feed_group(seat.call, feed))
+            await self.audience.tell_state(room)
 
     async def _close_media(self, room: Room, ref: CallRef, participant: str) -> None:
         with contained("media not closed"):  # a node that is gone receives nothing
             await self.node(room).close_media(ref, participant)
+
+    def _stay(self, room: Room) -> None:
+        lingering = self._lingering.pop(room.call, None)
+        if lingering:
+            lingering.cancel()
 
     def _linger(self, room: Room) -> None:
         async def end_later() -> None:
@@ -280,16 +246,10 @@ class Rooms:
                 await self._store.save_call(record)
         with contained("listeners not ended"):
             await self._bus.end_call(room.call)
-        await self._fanout.finish(room.call)
-        await self._tell_state(room)
-        for seat in list(room.seats.values()):
-            await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
-            await self._sockets.leave(seat.socket, call_group(seat.call))
+        await self.audience.dismiss(room)
         self.live.pop(room.call, None)
         self._events.pop(room.call).cancel()
-        lingering = self._lingering.pop(room.call, None)
-        if lingering:
-            lingering.cancel()
+        self._stay(room)
         with contained("ended call not forgotten"):
             await self._transcripts.flush()
             await self._bus.forget(room.call)
@@ -313,7 +273,7 @@ class Rooms:
             case CallHealth(_, state, reason):
                 if room.state not in (state, "ended"):
                     room.state = state
-                    await self._tell_state(room, reason)
+                    await self.audience.tell_state(room, reason)
             case CallOver():
                 self._tasks.create_task(self._end(room))  # which ends the task that runs this
 
@@ -328,26 +288,8 @@ class Rooms:
             return
         participant = replace(before, publishing=event.publishing)
         room.participants[participant.id] = participant
-        await self.tell_participant(room, "updated", participant)
-        await self._tell_state(room)
-
-    async def tell_participant(
-        self, room: Room, event: str, participant: Participant, skip: str | None = None
-    ) -> None:
-        """Tell everybody in the call who came, changed or went."""
-        payload = {"event": event, "participant": participant.to_wire()}
-        for seat in list(room.seats.values()):
-            if seat.socket != skip:
-                await self._sockets.emit("call:participant", payload, seat.socket)
-
-    async def _tell_state(self, room: Room, reason: str | None = None) -> None:
-        payload = state_of(room) | ({"reason": reason} if reason else {})
-        await self._sockets.emit("call:state", payload, call_group(room.call))
-
-    async def _emit_caption(self, caption: Caption) -> None:
-        await self._sockets.emit(
-            "caption", caption.to_wire(), feed_group(caption.call, caption.feed)
-        )
+        await self.audience.tell_participant(room, "updated", participant)
+        await self.audience.tell_state(room)
 
 
 @contextmanager
@@ -359,8 +301,3 @@ def contained(what: str) -> Iterator[None]:
         log.info(what, code=error.code, why=error.message)
     except Exception:
         log.exception(what)
-
-
-def state_of(room: Room) -> dict[str, Any]:
-    """The payload of `call:state`."""
-    return {"state": room.state, "captioning": room.captioning}

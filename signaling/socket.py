@@ -112,16 +112,16 @@ class SocketServer:
         return len(self._connections)
 
     async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
-        """See `signaling.rooms.Sockets`."""
+        """See `signaling.audience.Sockets`."""
         await self.sio.emit(event, payload, to=to)
 
     async def enter(self, socket: str, group: str) -> None:
-        """See `signaling.rooms.Sockets`."""
+        """See `signaling.audience.Sockets`."""
         if socket in self._connections:
             await self.sio.enter_room(socket, group)
 
     async def leave(self, socket: str, group: str) -> None:
-        """See `signaling.rooms.Sockets`."""
+        """See `signaling.audience.Sockets`."""
         if socket in self._connections:
             await self.sio.leave_room(socket, group)
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from captions.types import SPOKEN
+from signaling.audience import call_group, feed_group
 from signaling.errors import ContractError
 from signaling.messages import (
     CallHealth,
@@ -17,7 +18,6 @@ from signaling.messages import (
     Update,
     Watch,
 )
-from signaling.rooms import call_group, feed_group
 from signaling.socket import SocketServer
 from signaling.tokens import Everybody
 from tests.signaling.bus_contract import final

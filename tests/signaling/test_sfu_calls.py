@@ -146,6 +146,18 @@ async def test_who_is_a_guest_and_has_a_socket_is_one_participant(tmp_path):
         assert not room.participants
 
 
+async def test_what_was_said_on_a_socket_reaches_the_node_whoever_came_first(tmp_path):
+    async with world(tmp_path) as w:
+        await w.calls.create(create())
+        await w.join("s1", who=known("anna"), name="Anna", language="de")
+        await tell(w, Arrived("a", Participant("anna", "Speaker 1")))
+        assert w.node.asked[-1][0] == "update"
+        assert (w.node.asked[-1][2].name, w.node.asked[-1][2].language) == ("Anna", "de")
+        w.node.faults["update"] = ContractError("unavailable", "gone")
+        await tell(w, Arrived("a", Participant("anna", "Speaker 1")), Departed("a", "anna"))
+        assert "anna" not in w.calls.live["a"].guests
+
+
 async def test_a_guest_who_leaves_the_sfu_stays_while_their_socket_does(tmp_path):
     async with world(tmp_path) as w:
         await w.calls.create(create())

@@ -200,8 +200,8 @@ def nothing_left(w: World) -> None:
     assert not w.calls.live
     assert not w.rooms._events
     assert not w.rooms._lingering
-    assert not w.rooms._fanout._listeners
-    assert not w.rooms._fanout._viewers
+    assert not w.rooms.audience.fanout._listeners
+    assert not w.rooms.audience.fanout._viewers
     assert not list(w.rooms._locks)
     assert not any(w.sockets.groups.values())
     assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten))

@@ -1,0 +1,97 @@
+"""Whom a call reaches: the sockets of its seats, in groups, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from captions.types import Caption
+from signaling.bus import Bus
+from signaling.fanout import Fanout
+from signaling.messages import Participant
+from signaling.room import Room, Seat
+
+
+class Sockets(Protocol):
+    """What reaches clients; `signaling.socket` is the real one."""
+
+    async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
+        """Send to a socket or to all sockets of a group."""
+
+    async def enter(self, socket: str, group: str) -> None:
+        """Add a socket to a group."""
+
+    async def leave(self, socket: str, group: str) -> None:
+        """Remove a socket from a group."""
+
+
+def call_group(call: str) -> str:
+    """Everybody in a call, watchers too."""
+    return f"call/{call}"
+
+
+def feed_group(call: str, feed: str) -> str:
+    """Everybody who reads this feed."""
+    return f"feed/{call}/{feed}"
+
+
+def state_of(room: Room) -> dict[str, Any]:
+    """The payload of `call:state`."""
+    return {"state": room.state, "captioning": room.captioning}
+
+
+class Audience:
+    """The sockets in this gateway's calls. Its tasks belong to the owner's TaskGroup."""
+
+    def __init__(self, bus: Bus, sockets: Sockets, tasks: asyncio.TaskGroup) -> None:
+        self._sockets = sockets
+        self.fanout = Fanout(bus, self._emit_caption, tasks)
+
+    async def enter(self, seat: Seat) -> None:
+        """What is published from now on reaches the seat."""
+        await self.fanout.follow(seat.call, seat.feed)
+        await self._sockets.enter(seat.socket, call_group(seat.call))
+        await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
+
+    async def leave(self, seat: Seat) -> None:
+        """Nothing more reaches the seat."""
+        self.fanout.unfollow(seat.call, seat.feed)
+        await self._leave_groups(seat)
+
+    async def change_feed(self, seat: Seat, feed: str) -> None:
+        """Let a seat read another feed."""
+        await self.fanout.follow(seat.call, feed)
+        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+        self.fanout.unfollow(seat.call, seat.feed)
+        seat.feed = feed
+        await self._sockets.enter(seat.socket, feed_group(seat.call, feed))
+
+    async def dismiss(self, room: Room) -> None:
+        """The call has ended: everybody is told, behind the last caption."""
+        await self.fanout.finish(room.call)
+        await self.tell_state(room)
+        for seat in list(room.seats.values()):
+            await self._leave_groups(seat)
+
+    async def tell_participant(
+        self, room: Room, event: str, participant: Participant, skip: str | None = None
+    ) -> None:
+        """Tell everybody in the call who came, changed or went."""
+        payload = {"event": event, "participant": participant.to_wire()}
+        for seat in list(room.seats.values()):
+            if seat.socket != skip:
+                await self._sockets.emit("call:participant", payload, seat.socket)
+
+    async def tell_state(self, room: Room, reason: str | None = None) -> None:
+        """Tell everybody in the call how it is."""
+        payload = state_of(room) | ({"reason": reason} if reason else {})
+        await self._sockets.emit("call:state", payload, call_group(room.call))
+
+    async def _leave_groups(self, seat: Seat) -> None:
+        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+        await self._sockets.leave(seat.socket, call_group(seat.call))
+
+    async def _emit_caption(self, caption: Caption) -> None:
+        await self._sockets.emit(
+            "caption", caption.to_wire(), feed_group(caption.call, caption.feed)
+        )
