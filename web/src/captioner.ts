@@ -2,6 +2,7 @@
 // is offered anew whenever the captioner moves or the path to it breaks.
 
 import { ContractError } from "./contract";
+import { withNack } from "./feedback";
 import { pause } from "./socket";
 
 export type CaptionerStatus = "off" | "connecting" | "connected" | "refused";
@@ -70,7 +71,8 @@ export class Captioner {
     });
     try {
       connection.addTransceiver(track, { direction: "sendonly", streams: [new MediaStream([track])] });
-      await connection.setLocalDescription();
+      const offered = await connection.createOffer();
+      await connection.setLocalDescription({ type: "offer", sdp: withNack(offered.sdp ?? "") });
       if (!current()) return;
       const { sdp } = connection.localDescription!;
       const answer = await this.#request<{ sdp: string }>("media:offer", { sdp, type: "offer" });
