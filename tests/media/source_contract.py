@@ -124,9 +124,9 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(source: CallSource) -> AsyncIterator[Ear]:
+async def listening(source: CallSource, ear: Ear | None = None) -> AsyncIterator[Ear]:
     """The source runs; behind this it is closed, and has told the end of all it began."""
-    ear = Ear()
+    ear = ear or Ear()
     running = asyncio.create_task(source.run(ear.tell))
     try:
         connected = asyncio.create_task(ear.until(lambda e: e.of(Connected)))

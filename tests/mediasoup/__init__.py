@@ -1,0 +1,1 @@
+"""Real mediasoup into the `rtp` source: `make test-mediasoup`, which builds mediasoup."""
