@@ -1,9 +1,10 @@
 """RTP to PCM: what a packet costs, and what is left of the audio under loss.
 
-`python -m tests.bench.receive` prints Markdown. Beside the node's own receiver runs aiortc's
-track as it is (jitter buffer, decoder thread) with PyAV to 16 kHz, on the same packets in the
-same process. Both stand on real ICE and DTLS transports with real SRTP, and get their
-datagrams in real time as from ICE's socket; the socket is not measured. All loss is seeded.
+`make bench-receive` prints Markdown; with `--chart FILE` it draws it too. Beside the node's
+own receiver runs aiortc's track as it is (jitter buffer, decoder thread) with PyAV to 16 kHz,
+on the same packets in the same process. Both stand on real ICE and DTLS transports with real
+SRTP, and get their datagrams in real time as from ICE's socket; the socket is not measured.
+All loss is seeded.
 """
 
 from __future__ import annotations
@@ -86,16 +87,20 @@ NETWORKS = {
     "5% late by 20–40 ms": lambda packets, seed: displace(packets, 0.05, 2, seed),
 }
 
-KINDS = {"aiortc": False, "surtitle": False, "surtitle, FEC": True}
+ROUND_TRIP_SECONDS = 0.03
+
+KINDS = {"aiortc": False, "surtitle": False, "surtitle, FEC": True, "surtitle, NACK": False}
+"""Whether the sender adds FEC. With NACK it sends again what is asked for, once, and as much
+of that is lost."""
 
 
-def ticks_of(packets: list[RtpPacket], receiving: Receiving) -> list[list[bytes]]:
+def ticks_of(packets: list[RtpPacket], datagrams: dict[int, bytes]) -> list[list[bytes]]:
     """A packet comes with its own tick, or with that of the last one it comes behind."""
     first, latest = packets[0].timestamp, 0
     ticks: dict[int, list[bytes]] = {}
     for packet in packets:
         latest = max(latest, (packet.timestamp - first) // 960)
-        ticks.setdefault(latest, []).append(receiving.protected(packet))
+        ticks.setdefault(latest, []).append(datagrams[packet.sequence_number])
     return [ticks.get(n, []) for n in range(latest + 1)]
 
 
@@ -106,10 +111,18 @@ async def losses(seconds: float, seeds: int, certificate: RTCCertificate) -> lis
         for kind, fec in KINDS.items():
             outcome = Outcome(network, kind)
             for seed in range(seeds):
-                receiving = Receiving(kind, certificate)
+                asked = ROUND_TRIP_SECONDS if kind.endswith("NACK") else None
+                receiving = Receiving(kind, certificate, asked)
                 await receiving.start()
-                packets = change(stream(payloads[fec]), seed)
-                plans.append((receiving, ticks_of(packets, receiving)))
+                sent = stream(payloads[fec])
+                datagrams = {p.sequence_number: receiving.protected(p) for p in sent}
+                came = change(sent, seed)
+                plans.append((receiving, ticks_of(came, datagrams)))
+                if asked:
+                    for packet in came:
+                        del datagrams[packet.sequence_number]
+                    again = change([p for p in sent if p.sequence_number in datagrams], seed + 99)
+                    receiving.resend = {n: datagrams[n] for n in (p.sequence_number for p in again)}
                 runs.append((outcome, receiving))
     begin = await pace(plans)
     for _, receiving in runs:
@@ -169,14 +182,52 @@ def markdown(result: dict) -> str:
     return "\n".join(lines)
 
 
+def draw(result: dict, path: Path) -> None:
+    """Tracks a core, audio missing and delay, as a PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    colors = dict(zip(KINDS, ("#8a8f98", "#1f5fbf", "#2a9d8f", "#d9622b"), strict=True))
+    figure, (tracks, missing, delay) = plt.subplots(
+        1, 3, figsize=(12, 3.6), width_ratios=(1, 2, 2), layout="constrained"
+    )
+    for kind, count in result["tracks_a_core"].items():
+        bar = tracks.bar(kind, count, color=colors[kind])
+        tracks.bar_label(bar, fmt="%.0f")
+    tracks.set_title("tracks a core")
+    lossy = [name for name in NETWORKS if "los" in name]
+    x = [0.0 if name == "no loss" else float(name.split("%")[0]) for name in lossy]
+    by = {(o["network"], o["receiver"]): o for o in result["networks"]}
+    for axes, field_, title in (
+        (missing, "missing", "audio missing before concealment, %"),
+        (delay, "delay_p99", "delay of audio, p99, ms"),
+    ):
+        for kind, color in colors.items():
+            y = [by[name, kind][field_] for name in lossy]
+            axes.plot(x, y, marker="o", color=color, label=kind)
+        axes.set_title(title)
+        axes.set_xlabel("packets lost, %")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    missing.legend(frameon=False)
+    for axes in (tracks, missing, delay):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tracks", type=int, default=60, help="at once, for the cost")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    parser.add_argument("--chart", type=Path, help="draw the figures here (PNG)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     result = asyncio.run(measure(options.tracks, options.rounds))
     print(markdown(result))
+    if options.chart:
+        draw(result, options.chart)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -21,10 +21,12 @@ from aiortc.rtcrtpparameters import (
     RTCRtpReceiveParameters,
 )
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtp import RTCP_RTPFB_NACK, RtcpPacket, RtcpRtpfbPacket
 from aiortc.rtp import RtpPacket as WirePacket
 from av import AudioResampler
 from pylibsrtp import Policy, Session
 
+from media import aiortc_private
 from media.aiortc_private import deliver_rtp
 from media.rtp import RtpPacket
 from media.track import Track
@@ -44,10 +46,17 @@ PARAMETERS = RTCRtpReceiveParameters(
 
 
 class Receiving:
-    """A receiver on a transport whose other end is `arrive`; what came out is in `heard`."""
+    """A receiver on a transport whose other end is `arrive`; what came out is in `heard`.
 
-    def __init__(self, kind: str, certificate: RTCCertificate) -> None:
+    What it asks for again comes `round_trip_seconds` later, if `resend` has it.
+    """
+
+    def __init__(
+        self, kind: str, certificate: RTCCertificate, round_trip_seconds: float | None = None
+    ) -> None:
         self.kind = kind
+        self.resend: dict[int, bytes] = {}
+        self._round_trip_seconds = round_trip_seconds
         self.heard: list[tuple[int, int, float]] = []  # start, samples, when
         ice = RTCIceTransport(RTCIceGatherer(iceServers=[]))
         ice._send = self._send
@@ -59,11 +68,13 @@ class Receiving:
         self._transport = transport = RTCDtlsTransport(ice, [certificate])
         transport._rx_srtp = self._session(key, Policy.SSRC_ANY_INBOUND)
         transport._tx_srtp = self._session(key, Policy.SSRC_ANY_OUTBOUND)
+        self._unprotect_rtcp = self._session(key, Policy.SSRC_ANY_INBOUND).unprotect_rtcp
         transport._state = State.CONNECTED
         transport._RTCDtlsTransport__handshake_done = True
         self._receiver = RTCRtpReceiver("audio", transport)
         self._receiver._track = RemoteStreamTrack("audio")
         self._receiver._set_rtcp_ssrc(1)
+        setattr(self._receiver, aiortc_private._MAY_ASK, round_trip_seconds is not None)
         self.track = Track()
 
     @staticmethod
@@ -74,6 +85,13 @@ class Receiving:
 
     async def _send(self, data: bytes) -> None:
         """Receiver reports go nowhere, but are made."""
+        if self._round_trip_seconds is None:
+            return
+        for packet in RtcpPacket.parse(self._unprotect_rtcp(data)):
+            if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
+                for datagram in filter(None, (self.resend.pop(n, None) for n in packet.lost)):
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(self._round_trip_seconds, self.arrive, datagram)
 
     async def start(self) -> None:
         if self.kind != "aiortc":
