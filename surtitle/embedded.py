@@ -146,4 +146,11 @@ def node_readings(node: Node) -> Iterable[Reading]:
         "Audio lost on the way and left as a gap, in seconds.",
         received.missing_samples / SAMPLE_RATE,
     )
+    yield (
+        "audio_dropped_seconds_total",
+        "Audio that came faster than it was taken, in seconds, of tracks that have ended.",
+        counts.dropped_seconds,
+    )
     yield "speakers_failed_total", "Speakers ended by a fault.", counts.speakers_failed
+    yield "calls_failed_total", "Calls ended by a fault.", counts.calls_failed
+    yield "call_events_dropped_total", "Events of calls never told.", counts.events_dropped
