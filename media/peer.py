@@ -22,11 +22,11 @@ from aiortc import (
     RTCRtpReceiver,
     RTCSessionDescription,
 )
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from media.aiortc_private import agree_on_opus, deliver_rtp
 from media.rtp import RtpPacket
-from media.sdp import check_port
+from media.sdp import check_bundle, check_port
 from media.track import Track
 from signaling.errors import ContractError
 
@@ -122,6 +122,7 @@ class ReceivingPeer:
         `ContractError` `unavailable` on any fault: it is the server's.
         """
         try:
+            check_bundle(SessionDescription.parse(sdp))
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         except Exception as error:  # as with offers

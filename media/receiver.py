@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 
 from captions.types import SAMPLE_RATE, PcmChunk, Samples
-from media.clock import TICKS, TrackClock
+from media.clock import TICKS, Pace, TrackClock
 from media.opus import (
     CONCEAL_STEP,
+    RTP_CLOCK_RATE,
     OpusDecoder,
     OpusError,
     frame_ticks,
@@ -31,6 +32,9 @@ LONGEST_CONCEALMENT: Final = SAMPLE_RATE * 60 // 1000
 SILENCE: Final = 127
 """The audio level of digital silence (RFC 6464, 3)."""
 
+MOST_AHEAD_SECONDS: Final = 10.0
+"""Audio that may come faster than it was spoken, such as behind a stall of the network."""
+
 SSRC_CHANGE_SECONDS: Final = 0.2
 """So long after an SSRC took over, packets of the one before it are stragglers."""
 
@@ -40,7 +44,8 @@ class ReceiveCounts:
     """What became of a track's packets and of its audio, which is in samples at 16 kHz.
 
     Of `packets`, all that came, some were `duplicates`, `late` (or from nowhere in the
-    sequence), or `malformed` (no Opus in them); all others gave audio, `silent` of them
+    sequence), `malformed` (no Opus in them), or `early` (more audio than there was time for);
+    all others gave audio, `silent` of them
     undecoded by their audio level. `lost` packets did not come in time, whether or not they
     came late. Of the audio that lost and
     malformed packets should have given, some was `recovered` by FEC and some `concealed`;
@@ -52,6 +57,7 @@ class ReceiveCounts:
     duplicates: int = 0
     late: int = 0
     malformed: int = 0
+    early: int = 0
     silent: int = 0
     recovered: int = 0
     recovered_samples: int = 0
@@ -71,6 +77,7 @@ class TrackReceiver:
         self._counts = ReceiveCounts()
         self._reorder = Reorder()
         self._clock = TrackClock()
+        self._pace = Pace(MOST_AHEAD_SECONDS)
         self._decoder = OpusDecoder()
         self._ssrc: int | None = None
         self._old_ssrc: int | None = None
@@ -101,9 +108,13 @@ class TrackReceiver:
         """The audio that can be given now that `packet` came."""
         self._counts.packets += 1
         chunks: list[PcmChunk] = []
+        ticks = packet_ticks(packet.payload)
+        if not self._pace.takes(ticks / RTP_CLOCK_RATE, packet.arrival_seconds):
+            self._counts.early += 1
+            return chunks
         if packet.ssrc != self._ssrc and not self._change_ssrc(packet, chunks):
             return chunks
-        for released in self._reorder.add(packet, packet_ticks(packet.payload)):
+        for released in self._reorder.add(packet, ticks):
             self._play(released, chunks)
         return chunks
 

@@ -97,8 +97,9 @@ def _read_extensions(packet: RtpPacket, data: bytes, begin: int, ids: ExtensionI
         else:
             identifier, length = data[at], data[at + 1] if at + 1 < end else end
             at += 2
-        # An element that claims more than there is ends the list (RFC 8285, 4.1.2).
-        if at + length > end or (one_byte and identifier == 15):
+        # An element that claims more than there is ends the list (RFC 8285, 4.1.2); so do the
+        # two numbers that are nobody's (4.2).
+        if at + length > end or (one_byte and identifier in (0, 15)):
             break
         if identifier == ids.audio_level and length == 1:
             packet.audio_level = data[at] & 0x7F

@@ -24,6 +24,7 @@ MOST_SFU_MEDIA: Final = 256
 _MOST_MEDIA: Final = 4
 _MOST_CANDIDATES: Final = 64
 _MOST_LINES: Final = 1000
+_MOST_SFU_LINES: Final = 400  # of one m-line: each of a codec is looked for among all others
 
 
 def checked_offer(sdp: str) -> RTCSessionDescription:
@@ -38,6 +39,7 @@ def checked_offer(sdp: str) -> RTCSessionDescription:
         raise ContractError("invalid", "send audio only: the captioner takes no video")
     if "audio" not in kinds:
         raise ContractError("invalid", "the offer has no audio")
+    check_bundle(parsed)
     for media in parsed.media:
         for candidate in media.ice_candidates:
             check_port(candidate)
@@ -64,10 +66,14 @@ def checked_sfu_offer(sdp: str) -> tuple[str, dict[str, frozenset[int]]]:
     ):
         raise ContractError("too_large", "the offer has too many lines, media or candidates")
     checked = "\r\n".join(lines) + "\r\n"
+    if any(part.count("\n") > _MOST_SFU_LINES for part in checked.split("\nm=")):
+        raise ContractError("too_large", "an m-line of the offer has too many lines")
     try:
-        parsed = SessionDescription.parse(checked).media
+        description = SessionDescription.parse(checked)
+        parsed = description.media
         for media in parsed:
             _check_sfu_media(media)
+        check_bundle(description)
         ssrcs = {media.rtp.muxId: frozenset(each.ssrc for each in media.ssrc) for media in parsed}
     except ContractError:
         raise
@@ -111,6 +117,17 @@ def _check_audio(media: MediaDescription) -> None:
     if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
         raise ContractError("invalid", "the offer has no Opus")
     _check_transport(media)
+
+
+def check_bundle(description: SessionDescription) -> None:
+    """`ContractError` where a BUNDLE group names an m-line that is not there.
+
+    Whatever is bundled with it, aiortc takes the transport away from, and fails to close.
+    """
+    there = {m.rtp.muxId for m in description.media if m.kind in ("audio", "application")}
+    for group in description.group:
+        if group.semantic == "BUNDLE" and not there.issuperset(group.items):
+            raise ContractError("invalid", "a BUNDLE group names an m-line that cannot be used")
 
 
 def _check_transport(media: MediaDescription) -> None:

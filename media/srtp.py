@@ -17,6 +17,10 @@ MOST_SSRCS: Final = 1024
 """SSRCs whose place in the sequence is known; the one not heard for longest makes room."""
 
 
+LARGEST_DATAGRAM_BYTES: Final = 1500
+"""pylibsrtp takes no more."""
+
+
 class _Suite(NamedTuple):
     """`key_bytes` are of master key and master salt together."""
 
@@ -46,6 +50,42 @@ def master_key(settings: Srtp) -> bytes:
     return key
 
 
+class Inbound:
+    """What decrypts, with libsrtp's states of SSRCs bounded and all errors `pylibsrtp.Error`.
+
+    A state is kept, and looked through at each packet, for each SSRC that was authentic.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._ssrcs: OrderedDict[bytes, None] = OrderedDict()
+
+    def unprotect(self, data: bytes) -> bytes:
+        """The RTP packet; `pylibsrtp.Error` where it is not authentic, or a replay."""
+        plain: bytes = self._session.unprotect(_checked(data))
+        self._heard(plain[8:12])
+        return plain
+
+    def unprotect_rtcp(self, data: bytes) -> bytes:
+        """As `unprotect`, of RTCP."""
+        plain: bytes = self._session.unprotect_rtcp(_checked(data))
+        self._heard(plain[4:8])
+        return plain
+
+    def _heard(self, ssrc: bytes) -> None:
+        self._ssrcs[ssrc] = None
+        self._ssrcs.move_to_end(ssrc)
+        if len(self._ssrcs) > MOST_SSRCS:
+            forgotten, _ = self._ssrcs.popitem(last=False)
+            self._session.remove_stream(int.from_bytes(forgotten, "big"))
+
+
+def _checked(data: bytes) -> bytes:
+    if len(data) > LARGEST_DATAGRAM_BYTES:
+        raise Error("packet is too long")
+    return data
+
+
 class Protection:
     """One key, both ways: what comes is RTP and RTCP of any SSRC, what goes is RTCP.
 
@@ -56,37 +96,24 @@ class Protection:
     def __init__(self, settings: Srtp) -> None:
         key = master_key(settings)
         profile = _SUITES[settings.suite].profile
-        self._inbound = Session(Policy(key, Policy.SSRC_ANY_INBOUND, srtp_profile=profile))
+        self._inbound = Inbound(Session(Policy(key, Policy.SSRC_ANY_INBOUND, srtp_profile=profile)))
         self._outbound = Session(Policy(key, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
-        self._ssrcs: OrderedDict[bytes, None] = OrderedDict()
 
     def rtp(self, data: bytes) -> bytes:
         """The RTP packet in a datagram; `BadPacket` where it is not authentic, or a replay."""
         try:
-            plain: bytes = self._inbound.unprotect(data)
-        except (Error, ValueError) as error:  # the latter where it is too long
+            return self._inbound.unprotect(data)
+        except Error as error:
             raise BadPacket(str(error)) from None
-        self._heard(plain[8:12])
-        return plain
 
     def rtcp(self, data: bytes) -> bytes:
         """As `rtp`, of RTCP."""
         try:
-            plain: bytes = self._inbound.unprotect_rtcp(data)
-        except (Error, ValueError) as error:
+            return self._inbound.unprotect_rtcp(data)
+        except Error as error:
             raise BadPacket(str(error)) from None
-        self._heard(plain[4:8])
-        return plain
 
     def protected_rtcp(self, data: bytes) -> bytes:
         """A report of ours as it is to be sent."""
         protected: bytes = self._outbound.protect_rtcp(data)
         return protected
-
-    def _heard(self, ssrc: bytes) -> None:
-        """A state is kept, and looked through, for each SSRC that was authentic: bound them."""
-        self._ssrcs[ssrc] = None
-        self._ssrcs.move_to_end(ssrc)
-        if len(self._ssrcs) > MOST_SSRCS:
-            forgotten, _ = self._ssrcs.popitem(last=False)
-            self._inbound.remove_stream(int.from_bytes(forgotten, "big"))

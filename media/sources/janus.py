@@ -9,11 +9,11 @@ import structlog
 
 from captions.types import Caption
 from media.allowlist import AllowList
-from media.janus_errors import JanusLost, JanusRefused
-from media.janus_room import JanusRoom, People
-from media.janus_session import open_session
+from media.janus.errors import JanusLost, JanusRefused
+from media.janus.room import JanusRoom, People
+from media.janus.session import open_session
+from media.pauses import Pauses
 from media.source import Connected, Lost, Recovered, Tell
-from media.sources.pauses import Pauses
 from signaling.errors import ContractError
 from signaling.sources import Janus
 

@@ -17,9 +17,9 @@ import structlog
 
 from captions.types import Caption
 from media.allowlist import AllowList
+from media.livekit_room import Speakers, Stay
+from media.pauses import Pauses
 from media.source import Connected, Lost, Recovered, Tell
-from media.sources.livekit_room import Speakers, Stay
-from media.sources.pauses import Pauses
 from signaling.errors import Code, ContractError
 from signaling.sources import LiveKit
 

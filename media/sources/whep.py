@@ -16,6 +16,7 @@ import structlog
 
 from captions.types import Caption
 from media.allowlist import AllowList
+from media.pauses import Pauses
 from media.peer import ReceivingPeer
 from media.source import (
     Connected,
@@ -29,9 +30,8 @@ from media.source import (
     display_name,
     participant_id,
 )
-from media.sources.pauses import Pauses
-from media.sources.whep_http import Session, WhepClient
 from media.track import Track
+from media.whep_http import Session, WhepClient
 from signaling.errors import ContractError
 from signaling.sources import Whep
 

@@ -25,6 +25,7 @@ from aiortc.rtp import RtcpByePacket, RtcpRrPacket
 from media import aiortc_private
 from media.aiortc_private import AiortcChanged, agree_on_opus, check, deliver_rtp
 from media.track import Track
+from media.udp import RECEIVE_BUFFER_BYTES
 from tests.media.packets import tone
 from tests.peer import Microphone
 
@@ -275,7 +276,7 @@ async def test_broken_rtp_from_a_participant_harms_nothing():
 
 async def test_receive_buffers_are_raised():
     plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, aiortc_private.RECEIVE_BUFFER_BYTES)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     allowed = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     plain.close()
     async with pair() as peers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.clock import TrackClock
+from media.clock import Pace, TrackClock
 
 SECOND = 48_000
 
@@ -66,3 +66,25 @@ def test_nothing_turns_it_back(steps):
         start = clock.place(timestamp, arrival, end)
         assert start >= end
         end = start + length
+
+
+def test_steps_that_are_a_little_too_long_do_not_add_up():
+    clock, end = TrackClock(), 0
+    for n in range(1000):
+        end = clock.place(int(n * 4.9 * SECOND), n * 0.001, end) + 320
+    assert end / 16_000 < 5 + 1000 * 0.021
+
+
+def test_a_clock_that_drifts_is_followed_for_days():
+    clock, end = TrackClock(), 0
+    for minute in range(3 * 24 * 60):  # 500 ppm fast
+        start = clock.place(int(minute * 60.03 * SECOND) & 0xFFFFFFFF, minute * 60.0, end)
+        assert abs(start - minute * 60.03 * 16_000) < 2
+        end = start + 320
+
+
+def test_no_more_audio_is_taken_than_there_was_time_for():
+    pace = Pace(10.0)
+    assert sum(pace.takes(0.12, 5.0) for _ in range(1000)) == 83
+    assert sum(pace.takes(0.02, 35.0 + n * 0.02) for n in range(1000)) == 1000
+    assert sum(pace.takes(0.02, 100.0) for _ in range(500)) == 500, "what waited behind a stall"

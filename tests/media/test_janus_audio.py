@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from media.janus_audio import JanusAudio
-from media.janus_errors import JanusLost
-from media.janus_messages import FeedStream, Message
+from media.janus.audio import JanusAudio
+from media.janus.errors import JanusLost
+from media.janus.messages import FeedStream, Message
 from tests.media.test_janus_offers import offer
 
 ANNA, BERT, CARA = (FeedStream(feed, "0") for feed in ("anna", "bert", "cara"))
@@ -180,7 +180,7 @@ async def test_an_offer_that_is_announced_is_waited_for(stage):
 
 async def test_an_offer_that_never_comes_is_asked_for_again(stage, monkeypatch):
     await with_anna(stage)
-    monkeypatch.setattr("media.janus_audio.ANSWER_SECONDS", 0)
+    monkeypatch.setattr("media.janus.audio.ANSWER_SECONDS", 0)
     await stage.want(ANNA, BERT)
     await stage.say("updating", transaction="3")
     stage.audio.overdue()
@@ -189,7 +189,7 @@ async def test_an_offer_that_never_comes_is_asked_for_again(stage, monkeypatch):
 
 
 async def test_a_request_that_is_never_answered_is_a_loss(stage, monkeypatch):
-    monkeypatch.setattr("media.janus_audio.ANSWER_SECONDS", 0)
+    monkeypatch.setattr("media.janus.audio.ANSWER_SECONDS", 0)
     await stage.want(ANNA)
     assert stage.audio.deadline <= asyncio.get_running_loop().time()
     with pytest.raises(JanusLost):
@@ -197,7 +197,7 @@ async def test_a_request_that_is_never_answered_is_a_loss(stage, monkeypatch):
 
 
 async def test_a_connection_that_never_comes_about_is_a_loss(stage, monkeypatch):
-    monkeypatch.setattr("media.janus_audio.CONNECT_SECONDS", 0)
+    monkeypatch.setattr("media.janus.audio.CONNECT_SECONDS", 0)
     await with_anna(stage)
     with pytest.raises(JanusLost):
         stage.audio.overdue()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.janus_messages import (
+from media.janus.messages import (
     BadMessage,
     FeedStream,
     Person,

@@ -149,7 +149,7 @@ async def refusal(source: JanusSource) -> ContractError:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """A server that never answers shall not take the tests' time."""
-    monkeypatch.setattr("media.janus_session.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("media.janus.session.ANSWER_SECONDS", 0.5)
     monkeypatch.setattr("media.sources.janus.REFUSED_SECONDS", 0.0)
 
 
@@ -328,7 +328,7 @@ async def test_a_call_that_is_gone_after_a_loss_is_over_at_last():
 
 
 async def test_a_janus_that_stops_answering_is_lost(monkeypatch):
-    monkeypatch.setattr("media.janus_session.KEEPALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("media.janus.session.KEEPALIVE_SECONDS", 0.1)
     async with janus(keepalive=[]) as server, listening(source_for(server)) as ear:
         await ear.until(lambda e: e.of(Recovered))
 

@@ -14,9 +14,9 @@ from livekit import rtc
 
 from captions.types import Caption
 from media.allowlist import AllowList
+from media.livekit_room import Speakers, Stay
 from media.source import Connected, Joined, Left, Lost, Recovered, TrackEnded, TrackStarted
 from media.sources.livekit import LiveKitSource
-from media.sources.livekit_room import Speakers, Stay
 from media.track import Track
 from signaling.errors import ContractError
 from signaling.sources import LiveKit

@@ -79,7 +79,7 @@ def test_the_ssrcs_that_are_kept_are_bounded():
     session, protection = sender(keys), Protection(keys)
     for ssrc in range(MOST_SSRCS + 50):
         protection.rtp(session.protect(packet(ssrc=ssrc)))
-    assert len(protection._ssrcs) == MOST_SSRCS
+    assert len(protection._inbound._ssrcs) == MOST_SSRCS
 
 
 @pytest.mark.parametrize("suite", SUITES)

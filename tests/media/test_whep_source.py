@@ -9,6 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from media.allowlist import AllowList
+from media.pauses import LONGEST_ASKED_SECONDS, LONGEST_SECONDS, Pauses
 from media.source import (
     Connected,
     Joined,
@@ -18,9 +19,8 @@ from media.source import (
     TrackStarted,
     participant_id,
 )
-from media.sources.pauses import LONGEST_ASKED_SECONDS, LONGEST_SECONDS, Pauses
 from media.sources.whep import WhepSource
-from media.sources.whep_http import LARGEST_ANSWER, checked_answer
+from media.whep_http import LARGEST_ANSWER, checked_answer
 from signaling.errors import ContractError
 from signaling.sources import Whep
 from tests.media.source_contract import Ear, SourceContract, Stage, listening

@@ -18,9 +18,9 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 
 from captions.types import SAMPLE_RATE, Caption
 from media.allowlist import AllowList
-from media.janus_errors import JanusLost
-from media.janus_messages import Person
-from media.janus_room import DISPLAY
+from media.janus.errors import JanusLost
+from media.janus.messages import Person
+from media.janus.room import DISPLAY
 from media.source import (
     CallSource,
     Connected,

@@ -15,9 +15,9 @@ import structlog
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from captions.types import Caption
-from media.janus_errors import JanusLost, JanusRefused
-from media.janus_messages import Message
-from media.janus_session import JanusSession
+from media.janus.errors import JanusLost, JanusRefused
+from media.janus.messages import Message
+from media.janus.session import JanusSession
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP
 

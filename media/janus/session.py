@@ -13,8 +13,8 @@ import aiohttp
 import structlog
 
 from media.allowlist import AllowList
-from media.janus_errors import JanusLost, JanusRefused
-from media.janus_messages import LARGEST_MESSAGE, BadMessage, Message, number, read_message
+from media.janus.errors import JanusLost, JanusRefused
+from media.janus.messages import LARGEST_MESSAGE, BadMessage, Message, number, read_message
 from signaling.errors import ContractError
 from signaling.sources import Janus
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import structlog
 
-from media.janus_audio import JanusAudio
-from media.janus_captions import JanusCaptions
-from media.janus_errors import WRONG_TYPE, JanusLost, JanusRefused
-from media.janus_messages import Feed, FeedStream, Message, Person, RoomNews, number, room_news
-from media.janus_session import JanusSession
+from media.janus.audio import JanusAudio
+from media.janus.captions import JanusCaptions
+from media.janus.errors import WRONG_TYPE, JanusLost, JanusRefused
+from media.janus.messages import Feed, FeedStream, Message, Person, RoomNews, number, room_news
+from media.janus.session import JanusSession
 from media.source import (
     Joined,
     Left,

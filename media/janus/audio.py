@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import structlog
 
-from media.janus_errors import JanusLost
-from media.janus_messages import Feed, FeedStream, Message, lines
-from media.janus_session import ANSWER_SECONDS, JanusSession
+from media.janus.errors import JanusLost
+from media.janus.messages import Feed, FeedStream, Message, lines
+from media.janus.session import ANSWER_SECONDS, JanusSession
 from media.peer import ReceivingPeer
 from media.sdp import MOST_SFU_MEDIA, checked_sfu_offer
 from media.track import Track
