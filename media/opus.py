@@ -56,11 +56,14 @@ def packet_ticks(payload: bytes) -> int:
     size = len(payload)
     if not 0 < size <= LARGEST_PACKET_BYTES:
         return 0
-    code = payload[0] & 3
-    count = 2 if code else 1
+    toc = payload[0]
+    code = toc & 3
+    if not code:  # one frame, as nearly always
+        return _FRAME_TICKS[toc >> 3]
+    count = 2
     if code == 3:
         count = payload[1] & 0x3F if size > 1 else 0
-    ticks = count * _FRAME_TICKS[payload[0] >> 3]
+    ticks = count * _FRAME_TICKS[toc >> 3]
     return ticks if ticks <= LONGEST_PACKET_TICKS else 0
 
 

@@ -59,6 +59,7 @@ class Inbound:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._ssrcs: OrderedDict[bytes, None] = OrderedDict()
+        self._newest = b""
 
     def unprotect(self, data: bytes) -> bytes:
         """The RTP packet; `pylibsrtp.Error` where it is not authentic, or a replay."""
@@ -73,6 +74,9 @@ class Inbound:
         return plain
 
     def _heard(self, ssrc: bytes) -> None:
+        if ssrc == self._newest:
+            return
+        self._newest = ssrc
         self._ssrcs[ssrc] = None
         self._ssrcs.move_to_end(ssrc)
         if len(self._ssrcs) > MOST_SSRCS:

@@ -52,7 +52,7 @@ class Track:
         if self._closed:
             return []
         self._put(self._receiver.receive(packet))
-        return self._receiver.missing
+        return self._receiver.missing if self._receiver.waiting else []
 
     def put_pcm(self, samples: Samples, arrival_seconds: float) -> None:
         """Take PCM (`samples` changes owner) that came at a time of the monotonic clock.
