@@ -180,6 +180,29 @@ class Publisher:
             connection.addTransceiver(track, direction="sendonly")
         await self._negotiate(connection, "publish")
 
+    async def publish_again(self, seconds: float = 5.0) -> bool:
+        """Publish behind `unpublish`; whether Janus takes what is sent.
+
+        Busy, Janus 1.1.2 now and then refuses, or leaves a handle that publishes again without
+        ICE or DTLS for good; who leaves and enters anew gets another handle.
+        """
+        try:
+            await self.publish()
+        except Refused:
+            return False
+        connection = self._connection
+        assert connection
+        changed = asyncio.Event()
+        connection.on("connectionstatechange", changed.set)
+        try:
+            async with asyncio.timeout(seconds):
+                while connection.connectionState != "connected":
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def add(self, track: MediaStreamTrack) -> None:
         """Send one more."""
         assert self._connection
