@@ -143,7 +143,7 @@ class NodeCall:
                 self._publishing.create_task(self._publish_events())
                 try:
                     async with self._sources:
-                        self._sources.create_task(self._run_direct())
+                        self._sources.create_task(self.direct.run(self._take))
                         self._running.set()
                 finally:
                     if self._captions_back:
@@ -175,9 +175,6 @@ class NodeCall:
         if self._sfu:
             await self._sfu.close()
         await self.direct.close()
-
-    async def _run_direct(self) -> None:
-        await self.direct.run(self._take)
 
     async def _run_sfu(self, sfu: CallSource, connected: asyncio.Future[Mapping[str, Any]]) -> None:
         fault = ContractError("unavailable", "the call is over at its SFU", 1000)

@@ -130,15 +130,26 @@ class ReceivingPeer:
             raise ContractError("unavailable", message, 1000) from None
 
     async def add_candidate(self, candidate: Mapping[str, Any]) -> None:
-        """Add a remote candidate as `RTCIceCandidateInit` has it; odd ones are left out.
+        """As `take_candidate`, of a peer that nobody can tell of its odd candidates."""
+        try:
+            await self.take_candidate(candidate)
+        except ContractError as error:
+            log.info("candidate left out", why=error.message)
 
-        So are names in `.local`: nothing is looked up, and whoever has such a name reaches us
-        all the same (RFC 8445, 7.3.1.3).
+    async def take_candidate(self, candidate: Mapping[str, Any]) -> None:
+        """Add a remote candidate as `RTCIceCandidateInit` has it; nothing where it is the end.
+
+        Names in `.local` are left out: nothing is looked up, and whoever hides their addresses
+        behind them (a browser, mDNS) reaches us all the same, by checks that make
+        peer-reflexive candidates (RFC 8445, 7.3.1.3). `ContractError` `rate_limited` or
+        `invalid`.
         """
         text = candidate.get("candidate")
-        self._candidates += 1
-        if not isinstance(text, str) or not text or self._candidates > _MOST_CANDIDATES:
+        if not text:
             return
+        self._candidates += 1
+        if self._candidates > _MOST_CANDIDATES:
+            raise ContractError("rate_limited", "too many candidates", 1000)
         try:
             parsed = candidate_from_sdp(text.removeprefix("candidate:"))
             parsed.sdpMid = candidate.get("sdpMid")
@@ -146,8 +157,10 @@ class ReceivingPeer:
             check_port(parsed)
             if not parsed.ip.endswith(".local"):
                 await self.connection.addIceCandidate(parsed)
+        except ContractError:
+            raise
         except Exception as error:  # as with offers
-            log.info("candidate left out", why=f"{error!r:.200}")
+            raise ContractError("invalid", f"not a candidate: {error!r:.200}") from None
 
     def renew(self, mid: str, ssrcs: frozenset[int] = _ANY) -> Track:
         """End the m-line's track; what arrives from now on is the new one's.

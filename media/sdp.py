@@ -56,7 +56,7 @@ def checked_sfu_offer(sdp: str) -> tuple[str, dict[str, frozenset[int]]]:
     """
     if len(sdp) > LARGEST_SFU_OFFER:
         raise ContractError("too_large", f"an SFU's offer has at most {LARGEST_SFU_OFFER} bytes")
-    lines = [line for line in sdp.splitlines() if not _is_hidden(line)]
+    lines = visible_lines(sdp)
     media_count = sum(line.startswith("m=") for line in lines)
     candidates = {line for line in lines if line.startswith("a=candidate:")}
     if (
@@ -90,8 +90,28 @@ def _check_sfu_media(media: MediaDescription) -> None:
     for candidate in media.ice_candidates:
         check_port(candidate)
     _check_transport(media)
-    if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+    if not has_opus(media):
         raise ContractError("invalid", "an m-line has no Opus")
+
+
+def visible_lines(sdp: str) -> list[str]:
+    """Without candidates whose addresses are mDNS names: nothing is looked up for a server."""
+    return [line for line in sdp.splitlines() if not _is_hidden(line)]
+
+
+def has_opus(media: MediaDescription) -> bool:
+    """Whether an m-line can carry Opus."""
+    return any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs)
+
+
+def missing_keys(media: MediaDescription) -> str | None:
+    """What an m-line lacks to be connected to; None where it has all."""
+    ice = media.ice
+    if not media.dtls or not media.dtls.fingerprints:
+        return "DTLS fingerprint"
+    if not ice or not ice.usernameFragment or not ice.password:
+        return "ICE credentials"
+    return None
 
 
 def _is_hidden(line: str) -> bool:
@@ -114,7 +134,7 @@ def _check_size(sdp: str) -> None:
 def _check_audio(media: MediaDescription) -> None:
     if media.direction not in ("sendonly", "sendrecv"):
         raise ContractError("invalid", f"audio must be sent, not {media.direction}")
-    if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+    if not has_opus(media):
         raise ContractError("invalid", "the offer has no Opus")
     _check_transport(media)
 
@@ -131,11 +151,9 @@ def check_bundle(description: SessionDescription) -> None:
 
 
 def _check_transport(media: MediaDescription) -> None:
-    ice = media.ice
-    if not media.dtls or not media.dtls.fingerprints:
-        raise ContractError("invalid", "the offer has no DTLS fingerprint")
-    if not ice or not ice.usernameFragment or not ice.password:
-        raise ContractError("invalid", "the offer has no ICE credentials")
+    missing = missing_keys(media)
+    if missing:
+        raise ContractError("invalid", f"the offer has no {missing}")
 
 
 def check_port(candidate: RTCIceCandidate) -> None:

@@ -18,7 +18,7 @@ import structlog
 from aiortc.sdp import SessionDescription
 
 from media.allowlist import AllowList
-from media.sdp import check_port
+from media.sdp import check_port, has_opus, missing_keys, visible_lines
 from signaling.errors import Code, ContractError
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ def checked_answer(sdp: str) -> str:
 
     Candidates whose addresses are mDNS names go: nothing is looked up for a server.
     """
-    lines = [line for line in sdp.splitlines() if not _is_hidden(line)]
+    lines = visible_lines(sdp)
     if (
         len(lines) > _MOST_LINES
         or sum(line.startswith("m=") for line in lines) != 1
@@ -158,18 +158,12 @@ def checked_answer(sdp: str) -> str:
         raise _bad_answer(f"{error!r:.200}") from None
     if media.kind != "audio" or media.direction not in ("sendonly", "sendrecv"):
         raise _bad_answer("it gives no audio")
-    if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+    if not has_opus(media):
         raise _bad_answer("it has no Opus")
-    if not media.dtls or not media.dtls.fingerprints:
-        raise _bad_answer("it has no DTLS fingerprint")
-    if not media.ice or not media.ice.usernameFragment or not media.ice.password:
-        raise _bad_answer("it has no ICE credentials")
+    missing = missing_keys(media)
+    if missing:
+        raise _bad_answer(f"it has no {missing}")
     return checked
-
-
-def _is_hidden(line: str) -> bool:
-    parts = line.split()
-    return line.startswith("a=candidate:") and len(parts) > 4 and parts[4].endswith(".local")
 
 
 def _bad_answer(why: str) -> ContractError:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from aiortc.sdp import candidate_from_sdp
 
 from captions.types import Caption
 from media.peer import ReceivingPeer
-from media.sdp import check_port, checked_offer, ice_user
+from media.sdp import checked_offer, ice_user
 from media.source import Connected, Joined, Left, Tell, TrackEnded, TrackStarted
 from media.track import Track
 from signaling.errors import ContractError
@@ -22,8 +21,6 @@ log = structlog.get_logger(__name__)
 CONNECT_SECONDS: Final = 30.0
 """How long an answered offer may take to connect: ICE by itself waits for ever."""
 
-_MOST_CANDIDATES: Final = 128
-
 
 @dataclass(slots=True)
 class _Sender:
@@ -31,7 +28,6 @@ class _Sender:
 
     ice_user: str
     tracks: list[Track] = field(default_factory=list)
-    candidates: int = 0
     expected: asyncio.Task[None] | None = None
 
 
@@ -93,28 +89,11 @@ class DirectSource:
             raise
 
     async def candidate(self, participant: str, message: Candidate) -> None:
-        """Add a remote candidate; names in `.local` are left to ICE's own discovery."""
+        """Add a remote candidate; see `ReceivingPeer.take_candidate`."""
         if participant not in self._senders:
             raise ContractError("conflict", "send an offer first")
-        sender, peer = self._senders[participant]
-        if not message.candidate:
-            return
-        sender.candidates += 1
-        if sender.candidates > _MOST_CANDIDATES:
-            raise ContractError("rate_limited", "too many candidates", 1000)
-        try:
-            candidate = candidate_from_sdp(message.candidate.removeprefix("candidate:"))
-            candidate.sdpMid = message.sdpMid
-            candidate.sdpMLineIndex = message.sdpMLineIndex
-            check_port(candidate)
-            # A browser hides its addresses behind mDNS names. Its checks reach us all the
-            # same and make peer-reflexive candidates (RFC 8445, 7.3.1.3): no lookup needed.
-            if not candidate.ip.endswith(".local"):
-                await peer.connection.addIceCandidate(candidate)
-        except ContractError:
-            raise
-        except Exception as error:  # as with offers
-            raise ContractError("invalid", f"not a candidate: {error!r:.200}") from None
+        _, peer = self._senders[participant]
+        await peer.take_candidate(message.model_dump())
 
     async def close_peer(self, participant: str) -> None:
         """Close a participant's connection; idempotent."""

@@ -14,24 +14,13 @@ import numpy as np
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.network.chromium import FLAGS
 from tests.recordings import normalized, our_voices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-    # Media of tests stays on 127.0.0.1, which Chromium leaves out unless told otherwise.
-    "--allow-loopback-in-peer-connection",
-]
+# Media of tests stays on 127.0.0.1, which Chromium leaves out unless told otherwise.
+LOOPBACK_FLAGS = [*FLAGS, "--allow-loopback-in-peer-connection"]
 
 
 def microphone(folder: Path, speaker: str) -> tuple[Path, str]:
@@ -52,7 +41,7 @@ def microphone(folder: Path, speaker: str) -> tuple[Path, str]:
 async def browser(*flags: str) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=[*FLAGS, *flags]
+            executable_path="/usr/bin/chromium", args=[*LOOPBACK_FLAGS, *flags]
         )
         try:
             context = await chromium.new_context(
