@@ -1,11 +1,10 @@
 """What successive hypotheses of a growing utterance agree on (LocalAgreement-n).
 
 Words are committed when `agreeing` successive hypotheses agree on them, less the newest
-`hold_back` of those, which are often half heard; behind the committed words up to
-`look_ahead` new ones are shown. The recognizer is forced to begin with the committed
-words, so what was committed stays. Pure. After Liu, Spanakis and Niehues, "Low-Latency
-Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis
-Selection", Interspeech 2020.
+`hold_back` of those, which are often half heard. The recognizer is forced to begin with
+the committed words, so what was committed stays; what is shown behind them is the screen's
+to say. Pure. After Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech
+Recognition and Translation by Partial Hypothesis Selection", Interspeech 2020.
 """
 
 from __future__ import annotations
@@ -33,9 +32,8 @@ def agreeing_words(one: tuple[HeardWord, ...], other: tuple[HeardWord, ...]) -> 
 class Agreement:
     """The state of agreement over one utterance."""
 
-    def __init__(self, agreeing: int = 3, hold_back: int = 2, look_ahead: int = 6) -> None:
+    def __init__(self, agreeing: int = 3, hold_back: int = 2) -> None:
         self._hold_back = hold_back
-        self._look_ahead = look_ahead
         self._before: deque[tuple[HeardWord, ...]] = deque(maxlen=agreeing - 1)
         self.committed: tuple[HeardWord, ...] = ()
 
@@ -43,12 +41,6 @@ class Agreement:
     def stable_text(self) -> str:
         """The text that no later hypothesis changes."""
         return join(self.committed)
-
-    @property
-    def shown(self) -> tuple[HeardWord, ...]:
-        """The committed words and the few newest ones behind them."""
-        end = len(self.committed) + self._look_ahead
-        return self.committed + self.newest[len(self.committed) : end]
 
     @property
     def newest(self) -> tuple[HeardWord, ...]:

@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from captions.draft import Draft
 from captions.endpoint import Closed, Endpointer, EndpointRules, Opened
 from captions.types import Hypothesis, PcmChunk, Samples, to_samples
-from captions.utterance import SHORTEST_PARTIAL, Draft, Utterance, UtteranceRules
+from captions.utterance import SHORTEST_PARTIAL, Utterance, UtteranceRules
 from captions.vad import FRAME
 from captions.window import Window
 
@@ -34,10 +35,10 @@ class SpeechDetector(Protocol):
 class CaptionerRules:
     """How a speaker's audio becomes utterances and partials.
 
-    `beat` is the time between partials. After `settle_after` of silence one more is made
-    at once: unless speech goes on, it becomes the final without another decode. A gap in
-    the audio up to `longest_gap` is filled with silence, a longer one ends the utterance.
-    All in samples.
+    `beat` is the time between partials, times the captioner's `beat_factor`. After
+    `settle_after` of silence one more is made at once: unless speech goes on, it becomes the
+    final without another decode. A gap in the audio up to `longest_gap` is filled with
+    silence, a longer one ends the utterance. All in samples.
     """
 
     beat: int = to_samples(0.4)
@@ -73,10 +74,18 @@ class Captioner:
         detector: SpeechDetector,
         name_utterance: Callable[[], str],
         language: str | None = None,
+        *,
+        tentative: bool = False,
         rules: CaptionerRules | None = None,
     ) -> None:
-        """`language` is a Whisper code, None to detect it for each utterance."""
+        """`language` is a Whisper code, None to detect it for each utterance.
+
+        `tentative` says that another model makes the finals.
+        """
         self.language = language
+        self.beat_factor = 1.0
+        self._tentative = tentative
+        self._parted: list[Due] = []  # finals of splits, due with the next audio
         self._rules = rules or CaptionerRules()
         self._detector = detector
         self._name_utterance = name_utterance
@@ -97,7 +106,7 @@ class Captioner:
 
     def feed(self, chunk: PcmChunk) -> list[Due]:
         """Take the next audio; what is to be recognized now, in this order."""
-        due: list[Due] = []
+        due = self._take_parted()
         if not self._started:
             self._started = True
             self._endpointer.skip(chunk.start)
@@ -115,7 +124,7 @@ class Captioner:
 
     def flush(self) -> list[Due]:
         """No more audio for now: close what is open, as when a track pauses or ends."""
-        due: list[Due] = []
+        due = self._take_parted()
         closed = self._endpointer.flush()
         if closed:
             self._grow_open()
@@ -144,7 +153,14 @@ class Captioner:
         if self._open is utterance:
             self._open = follower
             self._endpointer.split(follower.start)
-        return [draft]
+        if draft:
+            return [draft]
+        self._parted.append(Due(utterance, final=True))
+        return []
+
+    def _take_parted(self) -> list[Due]:
+        parted, self._parted = self._parted, []
+        return parted
 
     def _wait(self, samples: Samples) -> None:
         if len(samples):
@@ -176,7 +192,7 @@ class Captioner:
         self._grow_open()
         self._forget()
         if self._open and self._partial_is_due(self._open):
-            self._next_partial = self._endpointer.now + self._rules.beat
+            self._next_partial = self._endpointer.now + round(self._rules.beat * self.beat_factor)
             due.append(Due(self._open, final=False))
         return due
 
@@ -208,6 +224,7 @@ class Captioner:
             max(start, begin),
             language=self.language,
             expected=self._last_language,
+            tentative=self._tentative,
             rules=self._rules.utterance,
         )
         self._next_partial = 0
@@ -229,6 +246,7 @@ class Captioner:
                 self._name_utterance(),
                 closed.end,
                 language=self.language or utterance.language,
+                tentative=self._tentative,
                 rules=self._rules.utterance,
             )
             self._open.grow(rest)

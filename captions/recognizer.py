@@ -9,7 +9,9 @@ inside the engine process and by nobody else.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +21,11 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_ctranslate2_storage, get_suppressed_tokens
 
+from captions.rival import rival
 from captions.runaway import cut_loop, ran_away
 from captions.types import SAMPLE_RATE, HeardWord, Hypothesis
 from captions.window import Window
+from captions.words import merge_punctuation, to_words, token_probabilities, with_times
 
 SHORTEST_WINDOW_SECONDS: Final = 8.0
 MARGIN_SECONDS: Final = 1.0
@@ -32,20 +36,44 @@ CLEARLY_HEARD: Final = 0.8
 """A language less likely than this does not take the place of the one expected."""
 
 _FRAMES_PER_SECOND: Final = 100
-_TOKENS_PER_SECOND: Final = 50  # of the encoder's output; 20 ms a position
+
+
+class OutOfMemory(RuntimeError):
+    """The device has no memory for even one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A window's text before it becomes a hypothesis; `probabilities` are of the tokens."""
+
+    tokenizer: Tokenizer
+    certainty: float
+    tokens: list[int]
+    probabilities: list[float]
+    no_speech: float
+    log_probability: float
+
+    def words(self) -> list[HeardWord]:
+        """Without times, punctuation apart."""
+        return to_words(self.tokenizer, self.tokens, self.probabilities)
 
 
 class Recognizer:
-    """A loaded model. Not thread-safe; one window at a time."""
+    """A loaded model. Up to `workers` threads may call it at once."""
 
-    def __init__(self, path: Path, device: str = "auto", threads: int = 1) -> None:
-        """Load the model in `path`; RuntimeError or ValueError where it cannot be."""
+    def __init__(
+        self, path: Path, device: str = "auto", threads: int = 1, workers: int = 1
+    ) -> None:
+        """Load the model in `path`; RuntimeError or ValueError where it cannot be.
+
+        Each of the `workers` that serve callers on a CPU has `threads` threads.
+        """
         self._whisper = WhisperModel(
             str(path),
             device=device,
             compute_type="default" if device == "cuda" else "int8",
             cpu_threads=threads,
-            num_workers=1,
+            num_workers=workers,
             local_files_only=True,
         )
         self._model = self._whisper.model
@@ -65,21 +93,36 @@ class Recognizer:
 
     def recognize(self, window: Window) -> Hypothesis:
         """The most likely text of the window."""
-        hypothesis = None
-        for seconds in self._windows_seconds(window):
-            hypothesis = self._decode(window, seconds)
-            if not ran_away(hypothesis.words, len(window.samples)):
-                return hypothesis
-        assert hypothesis is not None
-        return replace(hypothesis, words=cut_loop(hypothesis.words, keep=len(window.prefix)))
+        return self.recognize_batch([window])[0]
 
-    @staticmethod
-    def _windows_seconds(window: Window) -> list[float]:
-        """The windows to try in turn: each costs several times the one before."""
-        shortest = max(SHORTEST_WINDOW_SECONDS, window.seconds + MARGIN_SECONDS)
-        second = max(SECOND_WINDOW_SECONDS, shortest + MARGIN_SECONDS)
-        tries = [seconds for seconds in (shortest, second) if seconds < LONGEST_WINDOW_SECONDS]
-        return [*tries, LONGEST_WINDOW_SECONDS]
+    def recognize_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        """The most likely text of each window; what each is decoded with, so is it alone.
+
+        Windows of one length are decoded together. Where the device's memory is too small
+        for that, fewer are; `OutOfMemory` where it is too small for one.
+        """
+        heard: dict[int, Hypothesis] = {}
+        waiting = list(range(len(windows)))
+        tries = 0
+        while waiting:
+            groups: dict[tuple[float, bool], list[int]] = {}
+            for n in waiting:
+                seconds = windows_seconds(windows[n])[tries]
+                groups.setdefault((seconds, windows[n].timed), []).append(n)
+            for (seconds, _), group in groups.items():
+                found = self._decode([windows[n] for n in group], seconds)
+                heard.update(zip(group, found, strict=True))
+            tries += 1
+            waiting = [
+                n
+                for n in waiting
+                if ran_away(heard[n].words, len(windows[n].samples))
+                and tries < len(windows_seconds(windows[n]))
+            ]
+        return [
+            replace(heard[n], words=without_loop(heard[n].words, window))
+            for n, window in enumerate(windows)
+        ]
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:
@@ -101,105 +144,170 @@ class Recognizer:
         # The feature extractor makes one frame a hop; the encoder halves them.
         return np.ascontiguousarray(features[:, : frames // 2 * 2], dtype=np.float32)
 
-    def _decode(self, window: Window, seconds: float) -> Hypothesis:
-        features = self._features(window, seconds)
-        encoded = self._model.encode(get_ctranslate2_storage(features[np.newaxis]))
-        language, certainty = self._language(window, encoded)
-        tokenizer = self._tokenizer(language)
-        prefix = [token for word in window.prefix for token in word]
-        start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        room = int(window.seconds * 10) + 16
-        result = self._model.generate(
+    def _decode(self, windows: list[Window], seconds: float) -> list[Hypothesis]:
+        """Windows that are all timed or all not, over `seconds` each."""
+        try:
+            features = np.stack([self._features(window, seconds) for window in windows])
+            encoded = self._model.encode(get_ctranslate2_storage(features))
+            decoded = self._generate(windows, encoded)
+            decoded = self._weighed(windows, encoded, decoded)
+            words = [one.words() for one in decoded]
+            if windows[0].timed:
+                words = self._timed(words, decoded, encoded, windows)
+        except RuntimeError as error:
+            if "out of memory" not in str(error).lower():
+                raise
+            if len(windows) == 1:
+                raise OutOfMemory(
+                    f"the {self.device} device has no memory left for {seconds:.0f} s of audio: "
+                    f"choose a smaller model, or free its memory ({error})"
+                ) from error
+            half = len(windows) // 2
+            return self._decode(windows[:half], seconds) + self._decode(windows[half:], seconds)
+        return [
+            Hypothesis(
+                words=tuple(merge_punctuation(found)),
+                language=one.tokenizer.language_code,
+                language_confidence=one.certainty,
+                no_speech=one.no_speech,
+                log_probability=one.log_probability,
+                timed=windows[0].timed,
+            )
+            for found, one in zip(words, decoded, strict=True)
+        ]
+
+    def _generate(self, windows: list[Window], encoded: Any) -> list[_Decoded]:
+        languages = self._languages(windows, encoded)
+        tokenizers = [self._tokenizer(code) for code, _ in languages]
+        prefixes = [[token for word in window.prefix for token in word] for window in windows]
+        rooms = [
+            len(prefix) + int(window.seconds * 10) + 16
+            for prefix, window in zip(prefixes, windows, strict=True)
+        ]
+        starts = [[*t.sot_sequence, t.no_timestamps] for t in tokenizers]
+        results = self._model.generate(
             encoded,
-            [start + prefix],
+            [start + prefix for start, prefix in zip(starts, prefixes, strict=True)],
             beam_size=1,
-            max_length=min(448, len(start) + len(prefix) + room),
+            max_length=min(448, len(starts[0]) + max(rooms)),
             return_scores=True,
+            return_logits_vocab=True,
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=self._suppressed,
-        )[0]
-        tokens = [t for t in result.sequences_ids[0] if t < tokenizer.eot]
-        if tokens[: len(prefix)] != prefix:
-            tokens = prefix + tokens
-        texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-        words = [
-            HeardWord(text, tuple(group))
-            for text, group in zip(texts[:-1], groups[:-1], strict=True)
-        ]
-        if window.timed and words:
-            words = self._timed(words, tokenizer, encoded, tokens, window)
-        return Hypothesis(
-            words=tuple(merge_punctuation(words)),
-            language=tokenizer.language_code,
-            language_confidence=certainty,
-            no_speech=float(result.no_speech_prob),
-            log_probability=float(result.scores[0]),
-            timed=window.timed,
         )
+        decoded = []
+        for n, result in enumerate(results):
+            tokenizer = tokenizers[n]
+            tokens = [t for t in result.sequences_ids[0] if t < tokenizer.eot][: rooms[n]]
+            probabilities = token_probabilities(result.logits[0], tokens)
+            decoded.append(
+                _Decoded(
+                    tokenizer,
+                    languages[n][1],
+                    tokens,
+                    probabilities,
+                    float(result.no_speech_prob),
+                    float(result.scores[0]),
+                )
+            )
+        return decoded
 
-    def _language(self, window: Window, encoded: Any) -> tuple[str, float]:
-        """The language to decode in, and how likely it is the one that is spoken."""
+    def _weighed(
+        self, windows: list[Window], encoded: Any, decoded: list[_Decoded]
+    ) -> list[_Decoded]:
+        """What is on the screen instead of what was decoded, where the model finds it as likely."""
+        rivals = [
+            rival(window.shown, tuple(merge_punctuation(one.words())))
+            for window, one in zip(windows, decoded, strict=True)
+        ]
+        if not any(rivals):
+            return decoded
+        texts = [
+            [token for word in other.words for token in word.tokens] if other else one.tokens
+            for other, one in zip(rivals, decoded, strict=True)
+        ]
+        found = self._align(windows, encoded, decoded, texts)
+        weighed = []
+        for one, other, tokens, alignment in zip(decoded, rivals, texts, found, strict=True):
+            probabilities = [float(p) for p in alignment.text_token_probs]
+            likelihood = _log_sum(probabilities)
+            if other and other.stays(likelihood, _log_sum(one.probabilities)):
+                one = replace(  # noqa: PLW2901
+                    one,
+                    tokens=tokens,
+                    probabilities=probabilities,
+                    log_probability=likelihood / len(tokens),
+                )
+            weighed.append(one)
+        return weighed
+
+    def _align(
+        self,
+        windows: list[Window],
+        encoded: Any,
+        decoded: list[_Decoded],
+        texts: list[list[int]],
+    ) -> Any:
+        """Where in the audio each token is, and how probable."""
+        frames = [
+            min(len(window.samples) * _FRAMES_PER_SECOND // SAMPLE_RATE + 1, 3000)
+            for window in windows
+        ]
+        # Languages do not matter to the alignment of text that is there.
+        return self._model.align(encoded, decoded[0].tokenizer.sot_sequence, texts, frames)
+
+    def _languages(self, windows: list[Window], encoded: Any) -> list[tuple[str, float]]:
+        """The language to decode each in, and how likely it is the one that is spoken."""
         if not self._multilingual:
-            return "en", 1.0
-        if window.language in self.languages:
-            return str(window.language), 1.0
-        likely = {token[2:-2]: p for token, p in self._model.detect_language(encoded)[0]}
-        heard = max(likely, key=lambda code: likely[code])
-        if window.expected in likely and likely[heard] < CLEARLY_HEARD:
-            heard = str(window.expected)
-        return heard, float(likely[heard])
+            return [("en", 1.0)] * len(windows)
+        if all(window.language in self.languages for window in windows):
+            return [(str(window.language), 1.0) for window in windows]
+        found = []
+        for window, ranked in zip(windows, self._model.detect_language(encoded), strict=True):
+            if window.language in self.languages:
+                found.append((str(window.language), 1.0))
+                continue
+            likely = {token[2:-2]: p for token, p in ranked}
+            heard = max(likely, key=lambda code: likely[code])
+            if window.expected in likely and likely[heard] < CLEARLY_HEARD:
+                heard = str(window.expected)
+            found.append((heard, float(likely[heard])))
+        return found
 
     def _timed(
         self,
-        words: list[HeardWord],
-        tokenizer: Tokenizer,
+        words: list[list[HeardWord]],
+        decoded: list[_Decoded],
         encoded: Any,
-        tokens: list[int],
-        window: Window,
-    ) -> list[HeardWord]:
-        frames = min(len(window.samples) * _FRAMES_PER_SECOND // SAMPLE_RATE + 1, 3000)
-        found = self._model.align(encoded, tokenizer.sot_sequence, [tokens], frames)[0]
-        text_at = np.array([pair[0] for pair in found.alignments])
-        time_at = np.array([pair[1] for pair in found.alignments])
-        # Of a frame or two the alignment begins before the audio.
-        begins = np.maximum(time_at[np.diff(text_at, prepend=-1).astype(bool)], 0)
-        if not len(begins):  # less audio than a frame: nothing to align with
-            return [replace(word, end=len(window.samples)) for word in words]
-        position = SAMPLE_RATE // _TOKENS_PER_SECOND
-        timed, token = [], 0
-        for word in words:
-            after = token + len(word.tokens)
-            probabilities = found.text_token_probs[token:after]
-            start = int(begins[min(token, len(begins) - 1)]) * position
-            end = int(begins[min(after, len(begins) - 1)]) * position
-            timed.append(
-                HeardWord(
-                    word.text,
-                    word.tokens,
-                    min(start, len(window.samples)),
-                    min(end, len(window.samples)),
-                    float(np.mean(probabilities)) if len(probabilities) else 0.0,
-                )
-            )
-            token = after
-        return timed
+        windows: list[Window],
+    ) -> list[list[HeardWord]]:
+        found = self._align(windows, encoded, decoded, [one.tokens for one in decoded])
+        return [
+            with_times(words[n], found[n].alignments, len(windows[n].samples))
+            for n in range(len(windows))
+        ]
 
 
-def merge_punctuation(words: list[HeardWord]) -> list[HeardWord]:
-    """Punctuation and hyphenated or apostrophized tails join the word before them."""
-    merged: list[HeardWord] = []
-    for word in words:
-        bare = not any(c.isalnum() for c in word.text)
-        if merged and not word.text.startswith(" ") and (bare or word.text[0] in "-'’"):
-            before = merged[-1]
-            merged[-1] = HeardWord(
-                before.text + word.text,
-                before.tokens + word.tokens,
-                before.start,
-                before.end if bare else word.end,
-                before.confidence if bare else min(before.confidence, word.confidence),
-            )
-        else:
-            merged.append(word)
-    return merged
+def _log_sum(probabilities: list[float]) -> float:
+    return float(np.log(np.maximum(probabilities, 1e-9)).sum())
+
+
+def windows_seconds(window: Window) -> list[float]:
+    """How much audio to decode it over, in turn: each try costs several times the one before.
+
+    Whole even seconds, so that windows of about one length share a batch.
+    """
+    shortest = max(SHORTEST_WINDOW_SECONDS, window.seconds + MARGIN_SECONDS)
+    shortest = min(2.0 * math.ceil(shortest / 2), LONGEST_WINDOW_SECONDS)
+    second = max(SECOND_WINDOW_SECONDS, shortest + 2)
+    tries = [seconds for seconds in (shortest, second) if seconds < LONGEST_WINDOW_SECONDS]
+    # A partial is heard again soon, and 30 s cost as much as many of them.
+    return tries if tries and not window.final else [*tries, LONGEST_WINDOW_SECONDS]
+
+
+def without_loop(words: tuple[HeardWord, ...], window: Window) -> tuple[HeardWord, ...]:
+    """The words up to the end of a loop's first time, where they still run away."""
+    if not ran_away(words, len(window.samples)):
+        return words
+    return cut_loop(words, keep=len(window.prefix))

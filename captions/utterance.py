@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
 
 from captions.agreement import Agreement
+from captions.draft import Draft, placed
+from captions.screen import Screen
 from captions.types import (
     SAMPLE_RATE,
     HeardWord,
@@ -60,28 +61,6 @@ class UtteranceRules:
     any_length: int = to_samples(3.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A revision of an utterance before it becomes a caption of a call.
-
-    `start` and `end` are sample indices of the track, the times of `words` count from
-    `start`. It is not before the end of the utterance before, though the audio of this one
-    may begin there. `stable` counts characters of `text`; `words` and `confidence` are
-    there on finals.
-    """
-
-    utterance: str
-    revision: int
-    language: str
-    text: str
-    stable: int
-    final: bool
-    start: int
-    end: int
-    words: tuple[HeardWord, ...] = ()
-    confidence: float | None = None
-
-
 class Utterance:
     """One stretch of one speaker's speech, open or closed."""
 
@@ -95,22 +74,26 @@ class Utterance:
         shown_from: int | None = None,
         language: str | None = None,
         expected: str | None = None,
+        tentative: bool = False,
         rules: UtteranceRules | None = None,
     ) -> None:
         """Open at sample `start`.
 
         `carried` are words before a split, heard again but not shown; `first` what was
         already heard behind them; `shown_from` the sample where those begin; `language` a
-        Whisper code once it is known, `expected` the one that is likely.
+        Whisper code once it is known, `expected` the one that is likely. `tentative` says
+        that another model makes the final: then nothing of a partial is promised.
         """
         self.name = name
         self.start = start
         self._shown_from = start if shown_from is None else shown_from
         self.language = language
         self._expected = expected
+        self._tentative = tentative
         self._rules = rules or UtteranceRules()
         self._carried = carried
         self._agreement = Agreement()
+        self._screen = Screen()
         if first:
             self._agreement.update(first)
         self._parts: list[Samples] = []
@@ -166,7 +149,7 @@ class Utterance:
     def settled(self, speech_end: int) -> Hypothesis | None:
         """The newest hypothesis, where it is sure and heard all of the speech."""
         heard_until, hypothesis = self._newest
-        if hypothesis is None or heard_until < speech_end + SETTLING:
+        if self._tentative or hypothesis is None or heard_until < speech_end + SETTLING:
             return None
         return hypothesis if hypothesis.log_probability >= _SURE else None
 
@@ -179,7 +162,9 @@ class Utterance:
             language=self.language,
             expected=self._expected,
             prefix=tuple(word.tokens for word in forced),
+            shown=self._carried + self._screen.words,
             timed=self.closed or self.pausing or self._length >= self._rules.from_length,
+            final=self.closed,
         )
 
     def partial(self, hypothesis: Hypothesis) -> Draft | None:
@@ -196,7 +181,7 @@ class Utterance:
         if not self._agreement.update(words, limit=0 if young else None):
             return None
         stable = len(self._agreement.stable_text)
-        shown = join(self._agreement.shown)
+        shown = join(self._screen.update(self._agreement.committed, words))
         # A mark behind the newest word only says where the audio ended; it would flicker.
         shown = shown[:stable] + shown[stable:].rstrip(_MARKS)
         if not shown or (shown == self._shown and stable == self._shown_stable):
@@ -217,6 +202,8 @@ class Utterance:
             heard = self._behind_carried(hypothesis)
             if nothing_said(hypothesis):
                 words = self._agreement.committed
+            elif self._tentative:
+                words = self._behind_seam(hypothesis) if heard is None else heard
             elif heard is not None and self._agreement.accepts(heard):
                 words = heard
             self._adopt(hypothesis)
@@ -224,11 +211,12 @@ class Utterance:
 
     def split(
         self, hypothesis: Hypothesis, name_utterance: Callable[[], str]
-    ) -> tuple[Draft, Utterance] | None:
+    ) -> tuple[Draft | None, Utterance] | None:
         """Part a long utterance in two at a word that is agreed on, if it is time.
 
         To be asked before `partial`, with a timed hypothesis. The draft is this
-        utterance's final; the new utterance goes on with the audio behind it.
+        utterance's final, None where another model is to make it; the new utterance goes on
+        with the audio behind it.
         """
         words = self._behind_carried(hypothesis)
         if self.closed or not hypothesis.timed or words is None or nothing_said(hypothesis):
@@ -258,11 +246,14 @@ class Utterance:
             ),
             shown_from=self.start + seam,
             language=self.language or hypothesis.language,
+            tentative=self._tentative,
             rules=self._rules,
         )
         follower.grow(samples[begin:])
         self.close(self.start + seam, self.start + seam)
         self._adopt(hypothesis)
+        if self._tentative:
+            return None, follower
         draft = self._finish(words[:at], self.start + seam)
         if draft is None:
             raise RuntimeError("a split at a word made an empty final")
@@ -303,6 +294,11 @@ class Utterance:
             return None
         return hypothesis.words[count:]
 
+    def _behind_seam(self, hypothesis: Hypothesis) -> tuple[HeardWord, ...]:
+        """Words of another model, which was not forced to begin with the carried ones."""
+        seam = self._shown_from - self.start
+        return tuple(word for word in hypothesis.words if (word.start + word.end) // 2 >= seam)
+
     def _knows_language(self, hypothesis: Hypothesis) -> bool:
         """Whether a caption may be shown: its language is part of its key and stays."""
         if self.language is not None or hypothesis.language == self._expected:
@@ -340,30 +336,13 @@ class Utterance:
             revision=self._revision,
             language=self.language or "en",
             text=text,
-            stable=stable,
+            stable=0 if self._tentative and not self.done else stable,
             final=self.done,
             start=start,
             end=end,
-            words=_placed(words, self.start - start, end - start),
+            words=placed(words, self.start - start, end - start),
             confidence=confidence,
         )
-
-
-def _placed(words: tuple[HeardWord, ...], shift: int, length: int) -> tuple[HeardWord, ...]:
-    """Words with their times moved by `shift` samples and kept within `length`.
-
-    Words without times (the last hypothesis was lost or refused) are spread by length.
-    """
-    if any(word.end for word in words):
-        bounds = [(word.start + shift, word.end + shift) for word in words]
-    else:
-        ends = list(accumulate(len(word.text) for word in words))
-        whole = max(ends, default=0) or 1
-        bounds = list(pairwise(length * end // whole for end in (0, *ends)))
-    return tuple(
-        replace(word, start=min(max(start, 0), length), end=min(max(end, 0), length))
-        for word, (start, end) in zip(words, bounds, strict=True)
-    )
 
 
 def nothing_said(hypothesis: Hypothesis) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from captions.types import SAMPLE_RATE, Samples
+from captions.types import SAMPLE_RATE, HeardWord, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +14,19 @@ class Window:
     `samples` is int16 at 16 kHz, shape (n,), at most 30 s. `language` is a Whisper
     language code, None to detect it; `expected` is then the language to keep to unless
     another is clearly heard. `prefix` are words (their tokens) that the text
-    must begin with. `timed` asks for the words' times.
+    must begin with; `shown` are the words on the screen, those of the prefix among them,
+    for the model to weigh against what it hears now. `timed` asks for
+    the words' times. `final` says that nothing will be heard behind it: worth another look
+    where the text ran away.
     """
 
     samples: Samples
     language: str | None = None
     expected: str | None = None
     prefix: tuple[tuple[int, ...], ...] = ()
+    shown: tuple[HeardWord, ...] = ()
     timed: bool = False
+    final: bool = False
 
     @property
     def seconds(self) -> float:

@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 
 from captions.captioner import Captioner, Due
+from captions.draft import Draft
 from captions.scheduler import Request, Scheduler
 from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_ms
-from captions.utterance import Draft
 from captions.vad import VoiceActivity
 from captions.window import Window
 from media.counts import NodeCounts

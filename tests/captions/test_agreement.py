@@ -18,7 +18,6 @@ SETTINGS = st.builds(
     Agreement,
     agreeing=st.integers(2, 4),
     hold_back=st.integers(0, 3),
-    look_ahead=st.integers(0, 6),
 )
 
 
@@ -43,7 +42,6 @@ def test_whatever_the_recognizer_says_stable_text_only_grows(
         if not taken:
             assert agreement.stable_text == before
         assert agreement.stable_text.startswith(before)
-        assert join(agreement.shown).startswith(agreement.stable_text)
         assert join(agreement.newest).startswith(agreement.stable_text)
 
 
@@ -71,7 +69,7 @@ def test_a_committed_word_may_grow_but_not_change(
 
 
 def test_three_hypotheses_commit_what_they_agree_on_less_the_newest_two_words():
-    agreement = Agreement(agreeing=3, hold_back=2, look_ahead=6)
+    agreement = Agreement(agreeing=3, hold_back=2)
     for text in ("ask not what", "ask not what your", "ask not what your country"):
         assert agreement.stable_text == ""
         agreement.update(sentence(text))
@@ -92,20 +90,14 @@ def test_one_hypothesis_that_differs_holds_the_rest_back():
     assert agreement.stable_text == "ask"
 
 
-def test_only_the_look_ahead_is_shown_behind_the_committed_words():
-    agreement = Agreement(look_ahead=2)
-    agreement.update(sentence("ask not what your country"))
-    assert join(agreement.shown) == "ask not"
-
-
 def test_a_hypothesis_that_drops_stable_text_changes_nothing():
     agreement = Agreement(agreeing=2, hold_back=0)
     agreement.update(sentence("ask not what"))
     agreement.update(sentence("ask not what"))
-    shown = agreement.shown
+    newest = agreement.newest
     assert not agreement.update(sentence("bask not what your"))
     assert agreement.stable_text == "ask not what"
-    assert agreement.shown == shown
+    assert agreement.newest == newest
 
 
 def test_words_that_are_grouped_otherwise_later_take_nothing_back():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, groupby, pairwise
 from typing import Any
 
@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captions.captioner import Captioner, CaptionerRules, Due
+from captions.draft import Draft
 from captions.endpoint import EndpointRules
 from captions.types import HeardWord, Hypothesis, PcmChunk, Samples, join, to_samples
-from captions.utterance import SHORTEST_PARTIAL, Draft, UtteranceRules
+from captions.utterance import SHORTEST_PARTIAL, UtteranceRules
 from captions.vad import FRAME
 from captions.window import Window
 
@@ -68,6 +69,7 @@ class Driver:
     rules: CaptionerRules | None = None
     language: str | None = "en"
     turns: Callable[[], bool] = lambda: True
+    tentative: bool = False
     drafts: list[Draft] = field(default_factory=list)
     windows: list[tuple[int, Window]] = field(default_factory=list)
 
@@ -75,7 +77,11 @@ class Driver:
         names = count(1)
         self.detector = ScriptedDetector()
         self.captioner = Captioner(
-            self.detector, lambda: f"u-{next(names)}", self.language, self.rules
+            self.detector,
+            lambda: f"u-{next(names)}",
+            self.language,
+            tentative=self.tentative,
+            rules=self.rules,
         )
         self._finals: list[Due] = []
         self._partial: Due | None = None
@@ -541,3 +547,56 @@ def test_a_recognizer_that_often_errs_at_the_end_of_what_it_hears_keeps_the_cont
     driver.end()
     check_revisions(driver.drafts)
     assert len(driver.finals) > 3
+
+
+# --- where another model makes the finals ------------------------------------------------
+
+
+def better(window: Window) -> Hypothesis:
+    """Another model: it hears capitals, has other tokens, and its words are as they come."""
+    words = listen(replace(window, prefix=(), shown=())).words
+    return Hypothesis(
+        tuple(replace(word, text=word.text.upper(), tokens=(0,)) for word in words),
+        "en",
+        timed=window.timed,
+    )
+
+
+def two_models(window: Window) -> Hypothesis:
+    return better(window) if window.final else listen(window)
+
+
+def test_nothing_is_promised_of_partials_whose_final_another_model_makes():
+    driver = Driver(two_models, tentative=True)
+    for chunk in chunks(track([(0.4, 0.05)] * 9)):
+        driver.feed(chunk)
+    driver.end()
+    assert [draft.text for draft in driver.finals] == [" ".join(f"W{n}" for n in range(9))]
+    partials = [draft for draft in driver.drafts if not draft.final]
+    assert len(partials) > 3
+    assert {draft.stable for draft in partials} == {0}
+    check_revisions(driver.drafts)
+
+
+def test_long_speech_is_split_for_the_other_model_without_losing_or_doubling_a_word():
+    driver = Driver(two_models, tentative=True)
+    for chunk in chunks(track([(0.4, 0.0)] * 90)):
+        driver.feed(chunk)
+    driver.end()
+    assert len(driver.finals) >= 2
+    said = " ".join(final.text for final in driver.finals).replace("?HALF", "")
+    assert said == " ".join(f"W{n}" for n in range(90))
+    check_revisions(driver.drafts)
+
+
+def test_a_longer_beat_makes_fewer_partials():
+    def partials(factor: float) -> int:
+        driver = Driver(listen)
+        driver.captioner.beat_factor = factor
+        for chunk in chunks(track([(0.4, 0.05)] * 20)):
+            driver.feed(chunk)
+        driver.end()
+        assert [f.text for f in driver.finals][-1].endswith("w19")
+        return sum(not window.final for _, window in driver.windows)
+
+    assert partials(4.0) < partials(1.0) / 2

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from captions.captioner import Captioner, Due
+from captions.draft import Draft
 from captions.types import SAMPLE_RATE, PcmChunk
-from captions.utterance import Draft
 from captions.vad import FRAME, VoiceActivity
 from tests.noises import KINDS, noise
 from tests.recordings import ROOT, normalized, read_manifest

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import jiwer
@@ -13,11 +15,13 @@ import numpy as np
 import pytest
 
 from captions.captioner import Captioner, Due
-from captions.recognizer import LONGEST_WINDOW_SECONDS, Recognizer, merge_punctuation
+from captions.draft import Draft
+from captions.recognizer import OutOfMemory, Recognizer, windows_seconds
 from captions.types import SAMPLE_RATE, HeardWord, Hypothesis, PcmChunk, Samples, join, to_samples
-from captions.utterance import Draft, nothing_said
+from captions.utterance import nothing_said
 from captions.vad import VoiceActivity
 from captions.window import Window
+from captions.words import merge_punctuation
 
 
 def normalized(text: str) -> str:
@@ -132,28 +136,33 @@ def test_a_window_of_any_length_has_an_answer(recognizer: Recognizer, length: in
 # --- runaway text ----------------------------------------------------------------------------
 
 
-def test_text_that_runs_away_in_a_short_window_is_decoded_again_over_thirty_seconds(
-    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+def looping(count: int) -> Hypothesis:
+    return Hypothesis(tuple(HeardWord(" no", (n,)) for n in range(count)), "en")
+
+
+@pytest.mark.parametrize(("final", "tried"), [(True, [8.0, 16.0, 30.0]), (False, [8.0, 16.0])])
+def test_text_that_runs_away_in_a_short_window_is_decoded_again_over_more(
+    recognizer: Recognizer,
+    monkeypatch: pytest.MonkeyPatch,
+    final: bool,
+    tried: list[float],
 ):
     windows: list[float] = []
 
-    def decode(window: Window, seconds: float) -> Hypothesis:
+    def decode(many: list[Window], seconds: float) -> list[Hypothesis]:
         windows.append(seconds)
-        times = 5 if seconds < LONGEST_WINDOW_SECONDS else 1
-        text = [" go", " out"] * times
-        return Hypothesis(tuple(HeardWord(t, (n,)) for n, t in enumerate(text)), "en")
+        return [looping(9 if seconds < tried[-1] else 2) for _ in many]
 
     monkeypatch.setattr(recognizer, "_decode", decode)
-    hypothesis = recognizer.recognize(Window(np.zeros(to_samples(2), np.int16)))
-    assert windows == [8.0, 16.0, 30.0]
-    assert hypothesis.text == "go out"
+    heard = recognizer.recognize(Window(np.zeros(to_samples(2), np.int16), final=final))
+    assert windows == tried
+    assert heard.text == "no no"
 
 
 def test_a_loop_that_stays_is_cut_but_not_within_the_forced_words(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ):
-    loop = tuple(HeardWord(" no", (n,)) for n in range(9))
-    monkeypatch.setattr(recognizer, "_decode", lambda *_: Hypothesis(loop, "en"))
+    monkeypatch.setattr(recognizer, "_decode", lambda many, _: [looping(9) for _ in many])
     samples = np.zeros(to_samples(9), np.int16)
     assert recognizer.recognize(Window(samples)).text == "no"
     forced = recognizer.recognize(Window(samples, prefix=((0,), (1,), (2,))))
@@ -162,9 +171,94 @@ def test_a_loop_that_stays_is_cut_but_not_within_the_forced_words(
 
 def test_a_window_is_as_long_as_its_audio_and_a_margin_but_never_short():
     def seconds(of_audio: float) -> float:
-        return Recognizer._windows_seconds(Window(np.zeros(to_samples(of_audio), np.int16)))[0]
+        return windows_seconds(Window(np.zeros(to_samples(of_audio), np.int16), final=True))[0]
 
-    assert [seconds(s) for s in (0.5, 7, 10, 29.5, 40)] == [8, 8, 11, 30, 30]
+    assert [seconds(s) for s in (0.5, 7, 7.1, 10, 29.5, 40)] == [8, 8, 10, 12, 30, 30]
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+def test_a_window_is_heard_in_a_batch_as_it_is_alone(
+    recognizer: Recognizer, voices: dict[str, Any]
+):
+    ada, joe = voices["ada-1"].samples, voices["joe-1"].samples
+    prefix = tuple(word.tokens for word in recognizer.recognize(Window(ada)).words[:2])
+    windows = [
+        Window(ada, prefix=prefix, timed=True, final=True),
+        Window(joe[: to_samples(2)]),
+        Window(joe, timed=True),
+        Window(np.zeros(to_samples(1), np.int16), timed=True),
+        Window(ada[: to_samples(1.5)]),
+        Window(np.tile(joe, 4)[: to_samples(13)], timed=True),
+    ]
+    together = recognizer.recognize_batch(windows)
+    for window, batched in zip(windows, together, strict=True):
+        alone = recognizer.recognize(window)
+        assert batched.text == alone.text
+        assert [(w.text, w.tokens, w.start, w.end) for w in batched.words] == [
+            (w.text, w.tokens, w.start, w.end) for w in alone.words
+        ]
+        assert [w.confidence for w in batched.words] == pytest.approx(
+            [w.confidence for w in alone.words], abs=0.02
+        )
+        assert batched.no_speech == pytest.approx(alone.no_speech, abs=0.02)
+
+
+def test_languages_of_a_batch_are_found_one_by_one(base: Recognizer, voices: dict[str, Any]):
+    samples = voices["joe-1"].samples
+    told = Window(samples, language="de")
+    found, kept = base.recognize_batch([Window(samples), told])
+    assert (found.language, kept.language) == ("en", "de")
+    assert (found.language_confidence < 1, kept.language_confidence) == (True, 1.0)
+
+
+def test_several_threads_are_answered_at_once_each_with_its_own(
+    tiny_en: Path, voices: dict[str, Any]
+):
+    recognizer = Recognizer(tiny_en, device="cpu", workers=2)
+    names = ["ada-1", "joe-1", "ada-3", "joe-2"]
+    with ThreadPoolExecutor(2) as pool:
+        heard = pool.map(lambda name: recognizer.recognize(Window(voices[name].samples)), names)
+        for name, hypothesis in zip(names, heard, strict=True):
+            assert word_errors(voices[name].text, hypothesis.text) <= 1
+
+
+class SmallDevice:
+    """A model whose device has memory for a batch of so many windows."""
+
+    def __init__(self, model: Any, windows: int) -> None:
+        self._model = model
+        self._windows = windows
+        self.batches: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def encode(self, features: Any) -> Any:
+        self.batches.append(features.shape[0])
+        if features.shape[0] > self._windows:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return self._model.encode(features)
+
+
+def test_where_memory_is_short_batches_are_smaller(
+    recognizer: Recognizer, voices: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    small = SmallDevice(recognizer._model, windows=2)
+    monkeypatch.setattr(recognizer, "_model", small)
+    windows = [Window(voices[name].samples[: to_samples(3)]) for name in ("ada-1", "joe-1")] * 3
+    heard = recognizer.recognize_batch(windows)
+    assert small.batches == [6, 3, 1, 2, 3, 1, 2]
+    assert [h.text for h in heard] == [heard[0].text, heard[1].text] * 3
+
+
+def test_where_memory_is_too_short_for_one_window_the_error_says_so(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recognizer, "_model", SmallDevice(recognizer._model, windows=0))
+    with pytest.raises(OutOfMemory, match="no memory left for 8 s of audio: choose a smaller"):
+        recognizer.recognize(Window(np.zeros(to_samples(1), np.int16)))
 
 
 # --- languages -------------------------------------------------------------------------------
