@@ -1,210 +1,205 @@
 """The recognizer in a process of its own, so that inference never waits for the GIL.
 
-The parent speaks to it over pipes: a length of four bytes, then a pickle, one request at
-a time. The child ends when its standard input does, so that it never outlives the
-parent. A child that dies or hangs is replaced and its window done again, twice at most.
+Several batches of windows may be with the process at once. A process that dies or hangs is
+replaced, once, however many batches were with it, and their windows are done again: each by
+itself, so that one that kills the process can not take others with it. A process that keeps
+failing opens the circuit: windows then fail at once, and it is tried again from time to time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import pickle
-import signal
-import struct
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Final, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Self
 
 import structlog
 
+from captions.circuit import Circuit, CircuitRules
+from captions.engine_link import Heard, Link, LinkBroken
+from captions.engine_wire import EngineSettings
 from captions.types import Hypothesis
 from captions.window import ModelInfo, Window
 
+__all__ = ["CircuitRules", "Engine", "EngineFailed", "EngineSettings", "State"]
+
 log = structlog.get_logger(__name__)
 
-_LENGTH: Final = struct.Struct("!I")
 _TRIES: Final = 3
 
-State = Literal["starting", "ready", "restarting", "closed"]
+State = Literal["starting", "ready", "restarting", "open_circuit", "closed"]
 
 
 class EngineFailed(Exception):
-    """The recognizer could not be started, or did not survive a window."""
+    """The recognizer could not be started, or not all windows of a batch be recognized.
 
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Which model to load, from a folder on disk, and on what.
-
-    `hang_seconds` is how long one window may take before the process counts as hung;
-    `load_seconds` the same for loading.
+    `heard` is what there is of the batch, None in place of each window that failed.
     """
 
-    model: Path
-    name: str
-    device: str = "auto"
-    threads: int = 1
-    hang_seconds: float = 30.0
-    load_seconds: float = 300.0
+    def __init__(self, message: str, heard: Sequence[Hypothesis | None] = ()) -> None:
+        super().__init__(message)
+        self.heard = tuple(heard)
 
 
 class Engine:
     """A recognizer process and the means to replace it.
 
-    `async with Engine(...)` starts it and waits until the model is loaded. `recognize`
-    may be cancelled: the process is then replaced, because its answer has no reader.
+    `async with Engine(...)` starts it and waits until the model is loaded; EngineFailed
+    where that fails. `recognize` may be cancelled: the answer is then dropped when it comes.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._process: asyncio.subprocess.Process | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self.state: State = "starting"
+        self._circuit = Circuit(settings.circuit)
+        self._link: Link | None = None
+        self._changed = asyncio.Event()
+        self._suspects = 0  # windows that may have killed a process, to be tried alone
+        self._tasks = asyncio.TaskGroup()
+        self._supervising: asyncio.Task[None] | None = None
+        self._spent_cpu_seconds = 0.0  # by processes that have ended
+        self._state: State = "starting"
+        self.on_state: Callable[[], None] = lambda: None
+        """Called whenever `state` changes."""
         self.restarts = 0
+        self.windows = 0
         self.info = ModelInfo(settings.name, (), settings.device, 0.0)
 
     async def __aenter__(self) -> Self:
         try:
             await self._start()
+        except LinkBroken as error:
+            await self.close()
+            raise EngineFailed(str(error)) from error
         except BaseException:  # a cancelled start must leave no process behind either
             await self.close()
             raise
+        await self._tasks.__aenter__()
+        self._supervising = self._tasks.create_task(self._supervise())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+        await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def state(self) -> State:
+        """How it is."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        changed, self._state = state != self._state, state
+        if changed:
+            self.on_state()
+
+    @property
+    def workers(self) -> int:
+        """Batches that are recognized at once."""
+        return self._settings.workers
 
     @property
     def pid(self) -> int | None:
         """The process to look at for CPU and memory, None while there is none."""
-        return self._process.pid if self._process else None
+        return self._link.pid if self._link else None
 
-    async def recognize(self, window: Window) -> Hypothesis:
-        """The hypothesis for `window`; EngineFailed where the process kept failing."""
-        async with self._one_at_a_time:
-            for attempt in range(_TRIES):
-                if self.state == "closed":
-                    raise EngineFailed("the recognizer is closed")
-                try:
-                    if self._process is None:
-                        self.restarts += 1
-                        await asyncio.sleep(0.2 * 4**attempt)  # backoff, not a wait for a condition
-                        await self._start()
-                    answer = await self._ask(window, self._settings.hang_seconds)
-                except (EngineFailed, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-                    log.error("recognizer failed", error=repr(error), attempt=attempt + 1)
-                    await self._stop()
-                except asyncio.CancelledError:
-                    await self._stop()
-                    raise
-                else:
-                    if isinstance(answer, Hypothesis):
-                        return answer
-                    raise EngineFailed(str(answer))
-            raise EngineFailed(f"the recognizer failed {_TRIES} times on one window")
+    @property
+    def cpu_seconds(self) -> float:
+        """Time of the CPU that recognition took, as of the newest answer."""
+        return self._spent_cpu_seconds + (self._link.cpu_seconds if self._link else 0.0)
+
+    async def recognize(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        """A hypothesis of each window, in their order; EngineFailed where one has none."""
+        try:
+            heard = list(await self._ask(windows))
+        except LinkBroken:
+            heard = [await self._again(window) for window in windows]
+        good = [one if isinstance(one, Hypothesis) else None for one in heard]
+        self.windows += sum(one is not None for one in good)
+        failed = [one for one in heard if isinstance(one, str)]
+        if failed:
+            raise EngineFailed(failed[0], good)
+        return [one for one in good if one is not None]
 
     async def close(self) -> None:
-        """End the process; idempotent."""
+        """End the process; idempotent. Windows that are with it, or wait, fail."""
         self.state = "closed"
-        await self._stop()
+        self._changed.set()
+        if self._supervising:
+            self._supervising.cancel()
+            await asyncio.wait({self._supervising})
+        await self._end_link()
+
+    async def _ask(self, windows: Sequence[Window], *, alone: bool = False) -> Heard:
+        """Wait for a place and ask; LinkBroken where the process did not survive it.
+
+        `alone` waits until nothing else is with the process and lets nothing join.
+        """
+        self._suspects += alone
+        try:
+            while (link := self._place(alone=alone)) is None:
+                self._changed.clear()
+                await self._changed.wait()
+            heard = await link.send(windows)
+        finally:
+            self._suspects -= alone
+            self._changed.set()
+        if any(isinstance(one, Hypothesis) for one in heard):
+            self._circuit.succeeded()
+        return heard
+
+    def _place(self, *, alone: bool) -> Link | None:
+        """The process, where it takes a batch now."""
+        if self.state == "closed":
+            raise EngineFailed("the recognizer is closed")
+        if self.state == "open_circuit":
+            raise EngineFailed("the recognizer keeps failing; it is tried again in a while")
+        if self.state != "ready" or self._link is None:
+            return None
+        if alone:
+            return None if self._link.in_flight else self._link
+        return None if self._suspects or self._link.in_flight >= self.workers else self._link
+
+    async def _again(self, window: Window) -> Hypothesis | str:
+        """A window that was with a process that died: what is heard, or why nothing."""
+        for _ in range(_TRIES - 1):
+            try:
+                (heard,) = await self._ask([window], alone=True)
+            except LinkBroken:
+                continue
+            except EngineFailed as error:
+                return str(error)
+            return heard
+        return f"the recognizer failed {_TRIES} times on one window"
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                if self._link is None:
+                    self.restarts += 1
+                    await self._start()
+                if self._link is not None:
+                    await self._link.serve()
+            except LinkBroken as error:
+                delay = self._circuit.failed()
+                self.state = "open_circuit" if self._circuit.open else "restarting"
+                log.error(
+                    "recognizer failed",
+                    model=self._settings.name,
+                    why=str(error),
+                    again_in_seconds=delay,
+                )
+                await self._end_link()
+                self._changed.set()
+                await asyncio.sleep(delay)  # backoff, not a wait for a condition
 
     async def _start(self) -> None:
-        settings = self._settings
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "captions.engine",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C in a terminal goes to the whole group: the parent decides instead.
-            start_new_session=True,
-            limit=2**24,
-        )
-        if self.state == "closed":  # while the process was being made
-            await self._stop()
-            raise EngineFailed("the recognizer is closed")
-        try:
-            answer = await self._ask(settings, settings.load_seconds)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            await self._stop()
-            raise EngineFailed(f"the recognizer did not start: {error!r}") from error
-        if not isinstance(answer, ModelInfo):
-            await self._stop()
-            raise EngineFailed(f"the model in {settings.model} cannot be loaded: {answer}")
-        self.info = answer
+        self._link = Link(self._settings, self._changed.set)
+        self.info = await self._link.start()
+        self._circuit.started()
         self.state = "ready"
+        self._changed.set()
 
-    async def _stop(self) -> None:
-        process, self._process = self._process, None
-        if self.state != "closed":
-            self.state = "restarting"
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        # Shielded, so that a cancelled caller leaves no zombie behind.
-        await asyncio.shield(process.wait())
-        if process.stdin:
-            process.stdin.close()
-
-    async def _ask(self, question: object, seconds: float) -> object:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise EngineFailed("no process")
-        body = pickle.dumps(question, protocol=pickle.HIGHEST_PROTOCOL)
-        async with asyncio.timeout(seconds):
-            process.stdin.write(_LENGTH.pack(len(body)) + body)
-            await process.stdin.drain()
-            (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-            return pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - our own child
-
-
-def _read(stream: IO[bytes]) -> Any:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    return pickle.loads(stream.read(_LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent
-
-
-def _write(stream: IO[bytes], answer: object) -> None:
-    body = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(body)) + body)
-    stream.flush()
-
-
-def serve() -> None:
-    """The child's whole life: load the model, answer windows, end with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not end up among the answers
-    questions = sys.stdin.buffer
-    try:
-        settings: EngineSettings = _read(questions)
-        begun = time.monotonic()
-        try:
-            from captions.recognizer import Recognizer
-
-            recognizer = Recognizer(settings.model, settings.device, settings.threads)
-        except (RuntimeError, ValueError, OSError) as error:
-            _write(answers, str(error))
-            return
-        seconds = time.monotonic() - begun
-        info = ModelInfo(settings.name, recognizer.languages, recognizer.device, seconds)
-        _write(answers, info)
-        while True:
-            window: Window = _read(questions)
-            try:
-                _write(answers, recognizer.recognize(window))
-            except Exception as error:  # one window's trouble: the model is still good
-                _write(answers, f"{type(error).__name__}: {error}")
-    except (EOFError, BrokenPipeError):
-        return
-
-
-if __name__ == "__main__":
-    serve()
+    async def _end_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            self._spent_cpu_seconds += link.cpu_seconds
+            await link.stop()

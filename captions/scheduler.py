@@ -3,48 +3,46 @@
 A speaker has at most one partial waiting. It names no audio: the window is made when its
 turn comes, from all there is by then, so a queue of stale partials cannot build up.
 Finals wait in a queue bounded by seconds of audio; what does not fit is answered with
-None at once, and its seconds are counted as lost.
+None at once, and its seconds are counted as lost. Batches are made of what waits when a
+worker is free; nothing waits for a batch to fill.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from captions.engine import EngineFailed
+from captions.lane import Lane, Recognizes
+from captions.load import Level, Load, Waits
 from captions.types import Hypothesis
+from captions.waiting import Entry, Request, Waiting
 from captions.window import Window
+
+__all__ = ["Recognizes", "Request", "Scheduler", "SchedulerCounts", "SchedulerRules"]
 
 log = structlog.get_logger(__name__)
 
-LONGEST_BACKLOG_SECONDS: Final = 120.0
-
-
-class Recognizes(Protocol):
-    """What the scheduler feeds; `captions.engine.Engine` is the real one."""
-
-    async def recognize(self, window: Window) -> Hypothesis:
-        """The hypothesis; `EngineFailed` where none can be made."""
+_SHORTEST_SECONDS: Final = 8.0  # below, the recognizer's effort is the same for all windows
+_ALIKE: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A wish to have audio recognized.
+class SchedulerRules:
+    """`batch` windows at most are recognized together, finals among them if `batch_finals`.
 
-    `window` is asked when the turn comes and may answer None (no longer wanted).
-    `answer` is called exactly once, before the next turn: with the hypothesis, or with
-    None where there is none. `seconds` of audio count against the bound of finals.
+    On a CPU a batch saves a third of the decoding but makes everybody in it wait for all of
+    it: good for partials, not for finals. `longest_backlog_seconds` of audio may wait in
+    finals.
     """
 
-    call: str
-    speaker: str
-    window: Callable[[], Window | None]
-    answer: Callable[[Hypothesis | None], None]
-    seconds: float = 0.0
+    batch: int = 4
+    batch_finals: bool = False
+    longest_backlog_seconds: float = 120.0
 
 
 @dataclass(slots=True)
@@ -53,139 +51,217 @@ class SchedulerCounts:
 
     finals: int = 0
     partials: int = 0
+    partials_dropped: int = 0
     recognized_seconds: float = 0.0
     lost_seconds: float = 0.0
     failures: int = 0
 
 
+_Job = tuple[Entry, Window]
+
+
 class Scheduler:
-    """One bounded queue before one model. Run `run` once, in the owner's TaskGroup."""
+    """One bounded queue before one model, or two. Run `run` once, in the owner's TaskGroup."""
 
     def __init__(
-        self, engine: Recognizes, longest_backlog_seconds: float = LONGEST_BACKLOG_SECONDS
+        self,
+        engine: Recognizes,
+        final_engine: Recognizes | None = None,
+        rules: SchedulerRules | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine = engine
-        self._longest_backlog_seconds = longest_backlog_seconds
-        self._finals: list[Request] = []
-        self._partials: dict[tuple[str, str], Request] = {}
-        self._turn = 0
-        self._last_turn: dict[tuple[str, ...], int] = {}
-        self._leaving: set[tuple[str, str]] = set()  # forgotten, but finals still wait
+        """`final_engine` makes the finals if there is one; where it fails, `engine` does."""
+        self._rules = rules or SchedulerRules()
+        self._clock = clock
+        self._lanes = [Lane(engine, finals=final_engine is None, partials=True)]
+        if final_engine is not None:
+            self._lanes.append(Lane(final_engine, finals=True, partials=False, instead=engine))
+        self._waiting = Waiting()
+        self._load = Load()
         self._ended = False
         self._wake = asyncio.Event()
         self.counts = SchedulerCounts()
 
     @property
+    def has_final_model(self) -> bool:
+        """Whether finals are made by another model than partials."""
+        return len(self._lanes) > 1
+
+    @property
     def backlog_seconds(self) -> float:
         """Seconds of audio in finals that wait."""
-        return sum(request.seconds for request in self._finals)
+        return self._waiting.backlog_seconds
 
     @property
     def waiting_partials(self) -> int:
         """Speakers whose partial waits."""
-        return len(self._partials)
+        return len(self._waiting.partials)
+
+    @property
+    def level(self) -> Level:
+        """How busy it is, as of the last `look`."""
+        return self._load.level
+
+    @property
+    def beat_factor(self) -> float:
+        """How many times the beat of partials is to be stretched, 1 to 4."""
+        return self._load.beat_factor
+
+    def look(self) -> Level:
+        """Judge how busy it is; whoever owns it asks once a second."""
+        now, before = self._clock(), self._load.level
+        oldest = self._waiting.oldest_final
+        # Who waits for their own last answer does not wait for others.
+        busy = self._lanes[0].busy
+        level = self._load.look(
+            now,
+            Waits(
+                tuple(now - e.since for e in self._waiting.partials if e.speaker not in busy),
+                now - oldest.since if oldest else 0.0,
+                self.backlog_seconds / self._rules.longest_backlog_seconds,
+            ),
+        )
+        if level is not before:
+            log.warning("load changed", load=level.name.lower(), before=before.name.lower())
+        if level >= Level.FINALS_ONLY:
+            for dropped in self._waiting.drop_partials():
+                self.counts.partials_dropped += 1
+                dropped.request.answer(None)
+        return level
 
     def submit_final(self, request: Request) -> None:
         """Queue a final behind the speaker's others; takes its waiting partial's place."""
-        speaker = (request.call, request.speaker)
-        self._leaving.discard(speaker)
-        self._drop_partial(speaker)
-        if self._ended or (self.backlog_seconds + request.seconds > self._longest_backlog_seconds):
+        entry = Entry(request, self._clock(), final=True)
+        dropped = self._waiting.drop_partial(entry.speaker)
+        if dropped and entry.speaker not in self._lanes[0].busy:
+            self._measure(dropped)  # its turn never came: all the more it waited
+        self._answer_none(dropped)
+        longest = self._rules.longest_backlog_seconds
+        if self._ended or self.backlog_seconds + request.seconds > longest:
             self.counts.lost_seconds += request.seconds
             log.warning("overloaded: audio lost", seconds=round(request.seconds, 1))
             request.answer(None)
             return
-        self._finals.append(request)
+        self._waiting.add_final(entry)
+        self.look()
         self._wake.set()
 
     def submit_partial(self, request: Request) -> None:
-        """Let the speaker have a partial when its turn comes; replaces one that waits."""
-        speaker = (request.call, request.speaker)
-        self._leaving.discard(speaker)
-        self._drop_partial(speaker)
+        """Let the speaker have a partial when its turn comes; replaces one that waits.
+
+        Answered with None at once where there are only finals.
+        """
+        entry = Entry(request, self._clock(), final=False)
         if self._ended:
             request.answer(None)
             return
-        self._partials[speaker] = request
+        self._answer_none(self._waiting.add_partial(entry))
+        self.look()
         self._wake.set()
 
     def forget(self, call: str, speaker: str) -> None:
         """The speaker is gone: no turn is kept for it. Its finals are still made."""
-        self._drop_partial((call, speaker))
-        if any((final.call, final.speaker) == (call, speaker) for final in self._finals):
-            self._leaving.add((call, speaker))
-        else:
-            self._leaving.discard((call, speaker))
-            self._forget_turns(call, speaker)
+        self._answer_none(self._waiting.forget((call, speaker)))
 
     async def run(self) -> None:
         """Serve until cancelled; whatever waits then is answered with None."""
         try:
-            while True:
-                request, is_final = await self._next()
-                await self._serve(request, is_final=is_final)
+            async with asyncio.TaskGroup() as workers:
+                for lane in self._lanes:
+                    for _ in range(lane.engine.workers):
+                        workers.create_task(self._work(lane))
         finally:
             self._ended = True
-            waiting = [*self._finals, *self._partials.values()]
             self.counts.lost_seconds += self.backlog_seconds
-            self._finals.clear()
-            self._partials.clear()
-            for request in waiting:
-                request.answer(None)
+            for entry in self._waiting.drop_all():
+                entry.request.answer(None)
 
-    async def _serve(self, request: Request, *, is_final: bool) -> None:
-        hypothesis: Hypothesis | None = None
-        window = None
+    async def _work(self, lane: Lane) -> None:
+        while True:
+            await self._serve(lane, await self._next(lane))
+
+    async def _next(self, lane: Lane) -> list[_Job]:
+        while True:
+            self._wake.clear()  # before: composing may wake others, and this one too
+            jobs = self._compose(lane)
+            if jobs:
+                lane.serving += 1
+                return jobs
+            await self._wake.wait()
+
+    def _compose(self, lane: Lane) -> list[_Job]:
+        """What a worker that is free takes now."""
+        jobs: list[_Job] = []
+        batch = self._rules.batch
+        if lane.finals:
+            ready = self._waiting.next_finals(lane.busy)
+            jobs = self._take(lane, ready, batch if self._rules.batch_finals else 1)
+        if not jobs and lane.partials:
+            ready = self._waiting.next_partials(lane.busy)
+            share = -(-len(ready) // lane.free)  # as much as each of those who are free
+            jobs = self._take(lane, ready, min(batch, share))
+        return jobs
+
+    def _take(self, lane: Lane, ready: list[Entry], most: int) -> list[_Job]:
+        """Up to `most` of those that are ready, of about the same length."""
+        jobs: list[_Job] = []
+        unwanted: list[Entry] = []
+        for entry in ready:
+            if len(jobs) == most:
+                break
+            if jobs and not alike(jobs[0][1].seconds, entry.request.seconds):
+                continue
+            self._waiting.take(entry)
+            window = entry.request.window()
+            if window is None:
+                unwanted.append(entry)
+                continue
+            jobs.append((entry, window))
+            lane.busy.add(entry.speaker)
+            self._measure(entry)
+        for entry in unwanted:
+            entry.request.answer(None)
+        return jobs
+
+    def _measure(self, entry: Entry) -> None:
+        now = self._clock()
+        waited = self._load.final_waited if entry.final else self._load.partial_waited
+        waited(now, now - entry.since)
+
+    async def _serve(self, lane: Lane, jobs: list[_Job]) -> None:
+        heard: list[Hypothesis | None] = [None] * len(jobs)
         try:
-            window = request.window()
-            if window is not None:
-                hypothesis = await self._engine.recognize(window)
-        except EngineFailed as error:
-            self.counts.failures += 1
-            log.error("not recognized", error=str(error), final=is_final)
+            heard = await lane.recognize([window for _, window in jobs])
+            self.counts.failures += heard.count(None)
         finally:  # a cancelled turn is answered too
-            self._count(window, hypothesis, is_final=is_final)
-            request.answer(hypothesis)
+            self._release(lane, jobs)
+            for (entry, window), hypothesis in zip(jobs, heard, strict=True):
+                self._count(entry, window, hypothesis)
+                entry.request.answer(hypothesis)
+            self._wake.set()
 
-    def _count(
-        self, window: Window | None, hypothesis: Hypothesis | None, *, is_final: bool
-    ) -> None:
-        if window is None:
-            return
-        self.counts.finals += is_final
-        self.counts.partials += not is_final
+    def _release(self, lane: Lane, jobs: list[_Job]) -> None:
+        lane.serving -= 1
+        for entry, _ in jobs:
+            lane.busy.discard(entry.speaker)
+            waiting = self._waiting.partial_of(entry.speaker)
+            if waiting and lane.partials:
+                waiting.since = self._clock()
+
+    def _count(self, entry: Entry, window: Window, hypothesis: Hypothesis | None) -> None:
+        self.counts.finals += entry.final
+        self.counts.partials += not entry.final
         self.counts.recognized_seconds += window.seconds
-        if is_final and hypothesis is None:
+        if entry.final and hypothesis is None:
             self.counts.lost_seconds += window.seconds
 
-    def _drop_partial(self, speaker: tuple[str, str]) -> None:
-        dropped = self._partials.pop(speaker, None)
+    @staticmethod
+    def _answer_none(dropped: Entry | None) -> None:
         if dropped:
-            dropped.answer(None)
+            dropped.request.answer(None)
 
-    def _forget_turns(self, call: str, speaker: str) -> None:
-        self._last_turn.pop((call, speaker), None)
-        if not any(key[0] == call for key in self._last_turn if len(key) > 1):
-            self._last_turn.pop((call,), None)
 
-    async def _next(self) -> tuple[Request, bool]:
-        while not self._finals and not self._partials:
-            self._wake.clear()
-            await self._wake.wait()
-        is_final = bool(self._finals)
-        # Stable: of two finals of one speaker the older stays in front.
-        request = min(self._finals or self._partials.values(), key=self._turns_ago)
-        if is_final:
-            self._finals.remove(request)
-        else:
-            del self._partials[(request.call, request.speaker)]
-        self._turn += 1
-        self._last_turn[(request.call,)] = self._turn
-        self._last_turn[(request.call, request.speaker)] = self._turn
-        if (request.call, request.speaker) in self._leaving:
-            self.forget(request.call, request.speaker)
-        return request, is_final
-
-    def _turns_ago(self, request: Request) -> tuple[int, int]:
-        last = self._last_turn
-        return last.get((request.call,), 0), last.get((request.call, request.speaker), 0)
+def alike(seconds: float, others: float) -> bool:
+    """Whether two windows are so near in length that padding one to the other costs little."""
+    short, long = sorted((max(seconds, _SHORTEST_SECONDS), max(others, _SHORTEST_SECONDS)))
+    return long <= short * _ALIKE

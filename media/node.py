@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 import structlog
 
-from captions.engine import Engine
-from captions.scheduler import Scheduler
+from captions.engine import Engine, State
+from captions.load import Level
+from captions.scheduler import Scheduler, SchedulerRules
 from media.call import NodeCall
+from media.condition import recognizer_state, trouble
 from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
 from media.source import CallSource
@@ -40,21 +43,28 @@ class Node:
         bus: Bus,
         registry: Registry,
         sources: SourceFactory,
+        final_engine: Engine | None = None,
+        rules: SchedulerRules | None = None,
     ) -> None:
-        """`capacity` is the number of speakers that this machine captions at once."""
+        """`capacity` is the number of speakers that this machine captions at once.
+
+        `final_engine` makes the finals, where there is one.
+        """
         self.id = node_id
         self.capacity = capacity
         self.draining = False
         self.counts = NodeCounts()
         self.engine = engine
-        self.scheduler = Scheduler(engine)
+        self.final_engine = final_engine
+        self.scheduler = Scheduler(engine, final_engine, rules)
         self._bus = bus
         self._registry = registry
         self._sources = sources
         self._calls: dict[str, NodeCall] = {}
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
-        self._healthy = True
+        self._told: dict[NodeCall, str | None] = {}  # each call's trouble, as gateways know it
+        self._stirred = asyncio.Event()
 
     @property
     def streams(self) -> int:
@@ -73,10 +83,23 @@ class Node:
     @property
     def recognizer(self) -> str:
         """How the recognizer is, in the words of `/health`."""
-        return "ready" if self.engine.state == "ready" else "restarting"
+        return recognizer_state(self.engine.state, self._final_state)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether it can caption no more than it does, and takes no new calls."""
+        level, state = self.scheduler.level, self.engine.state
+        return level is Level.SATURATED or state == "open_circuit"
+
+    @property
+    def _final_state(self) -> State:
+        return self.final_engine.state if self.final_engine else "ready"
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        for watched in (self.engine, self.final_engine):
+            if watched:
+                watched.on_state = self._stirred.set
         await self._report()
         self._tasks = [
             self._group.create_task(self.scheduler.run()),
@@ -165,24 +188,29 @@ class Node:
         return code if code in self.engine.info.languages else None
 
     async def _beat(self) -> None:
+        """Tell how the node is, now and then, and at once where a recognizer died or is back."""
         while True:
+            self._stirred.clear()
+            level = self.scheduler.look()
             await self._report()
-            healthy = self.engine.state == "ready"
-            if healthy != self._healthy:
-                self._healthy = healthy
-                await self._tell_health(healthy)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self._tell_health(trouble(self.engine.state, self._final_state, level))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._stirred.wait()
 
-    async def _tell_health(self, healthy: bool) -> None:  # noqa: FBT001 - one state
-        for call in self._calls.values():
+    async def _tell_health(self, why: str | None) -> None:
+        """Tell each call's gateways what they do not know yet; new calls count as live."""
+        before, self._told = self._told, {}
+        for call in list(self._calls.values()):
             if call.lost:
-                continue  # worse, and told already
-            health = (
-                CallHealth(call.ref.call, "live")
-                if healthy
-                else CallHealth(call.ref.call, "degraded", "the recognizer is being restarted")
-            )
-            await self._bus.publish_event(health)
+                continue  # worse, and told already; told again of this when that is over
+            self._told[call] = why
+            if before.get(call) != why:
+                health = CallHealth(call.ref.call, "degraded" if why else "live", why)
+                await self._bus.publish_event(health)
 
     async def _report(self) -> None:
-        await self._registry.report(NodeStatus(self.id, self.capacity, self.streams, self.draining))
+        status = NodeStatus(
+            self.id, self.capacity, self.streams, self.draining, saturated=self.saturated
+        )
+        await self._registry.report(status)

@@ -53,7 +53,10 @@ class Speaker:
         self._counts = counts
         self._on_published = on_published
         self._captioner = Captioner(
-            VoiceActivity(), lambda: f"u-{secrets.token_hex(6)}", language=language
+            VoiceActivity(),
+            lambda: f"u-{secrets.token_hex(6)}",
+            language=language,
+            tentative=scheduler.has_final_model,
         )
         self._zero_ms = 0  # the track's first sample, since the call started
         self._speaking_to: list[Caption] = []
@@ -107,6 +110,7 @@ class Speaker:
             now_ms = round(time.time() * 1000) - self._call.started_at_ms
             self._zero_ms = max(0, now_ms - to_ms(chunk.end))
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
+        self._captioner.beat_factor = self._scheduler.beat_factor
         if self.participant.captioned:
             self._submit(self._captioner.feed(chunk))
         else:

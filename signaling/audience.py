@@ -37,7 +37,8 @@ def feed_group(call: str, feed: str) -> str:
 
 def state_of(room: Room) -> dict[str, Any]:
     """The payload of `call:state`."""
-    return {"state": room.state, "captioning": room.captioning}
+    reason = {"reason": room.reason} if room.reason else {}
+    return {"state": room.state, "captioning": room.captioning} | reason
 
 
 class Audience:
@@ -82,10 +83,9 @@ class Audience:
             if seat.socket != skip:
                 await self._sockets.emit("call:participant", payload, seat.socket)
 
-    async def tell_state(self, room: Room, reason: str | None = None) -> None:
+    async def tell_state(self, room: Room) -> None:
         """Tell everybody in the call how it is."""
-        payload = state_of(room) | ({"reason": reason} if reason else {})
-        await self._sockets.emit("call:state", payload, call_group(room.call))
+        await self._sockets.emit("call:state", state_of(room), call_group(room.call))
 
     async def _leave_groups(self, seat: Seat) -> None:
         await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))

@@ -33,6 +33,10 @@ class HasStreams(Protocol):
         """Whether no new calls are taken."""
 
     @property
+    def saturated(self) -> bool:
+        """Whether it can caption no more than it does."""
+
+    @property
     def recognizer(self) -> str:
         """`ready`, `restarting` or `open_circuit`."""
 
@@ -72,7 +76,8 @@ class Health:
         """Whether new calls and participants are accepted."""
         node = self.node
         return not self.draining and (
-            node is None or (not node.draining and node.streams < node.capacity)
+            node is None
+            or (not node.draining and not node.saturated and node.streams < node.capacity)
         )
 
     async def _run(self, check: Check) -> dict[str, Any]:

@@ -15,13 +15,22 @@ LEASE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A node's heartbeat. `streams` and `capacity` count speakers; `url` is its control API."""
+    """A node's heartbeat. `streams` and `capacity` count speakers; `url` is its control API.
+
+    `saturated` says that it can caption no more than it does, whatever its capacity.
+    """
 
     id: str
     capacity: int
     streams: int = 0
     draining: bool = False
     url: str = ""
+    saturated: bool = False
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a new call may be placed on it."""
+        return not self.draining and not self.saturated and self.streams < self.capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ class MemoryRegistry:
         placement = await self.owner(call)
         if placement:
             return placement
-        ready = [n for n in await self.nodes() if not n.draining and n.streams < n.capacity]
+        ready = [node for node in await self.nodes() if node.takes_calls]
         if not ready:
             raise ContractError("overloaded", "no media node takes new calls", 2000)
         chosen = min(ready, key=lambda n: n.streams / n.capacity)

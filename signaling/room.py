@@ -26,15 +26,16 @@ class Seat:
 class Room:
     """The state of one call. `ref` and `node` are None until it has been placed.
 
-    `created` says that its settings were chosen, by `POST /api/calls`. `guests` are in the
-    call without a socket of their own: by an SFU, or by WHIP.
-    `source_details` is what the node said of the source, such as the port to send to.
+    `reason` says why it is not live. `created` says that its settings were chosen, by
+    `POST /api/calls`. `guests` are in the call without a socket of their own: by an SFU, or by
+    WHIP. `source_details` is what the node said of the source, such as the port to send to.
     """
 
     record: CallRecord
     ref: CallRef | None = None
     node: str | None = None
     state: State = "live"
+    reason: str | None = None
     participants: dict[str, Participant] = field(default_factory=dict)
     seats: dict[str, Seat] = field(default_factory=dict)
     created: bool = False

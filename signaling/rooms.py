@@ -235,7 +235,7 @@ class Rooms:
 
     async def close(self, room: Room) -> None:
         """End the call for everybody; every last word becomes final and is sent first."""
-        room.state = "ended"
+        room.state, room.reason = "ended", None
         if room.ref:
             with contained("call not ended on its node"):
                 await self.node(room).end(room.ref)
@@ -271,9 +271,9 @@ class Rooms:
             case Departed(_, who):
                 await self.dismiss_guest(room, who)
             case CallHealth(_, state, reason):
-                if room.state not in (state, "ended"):
-                    room.state = state
-                    await self.audience.tell_state(room, reason)
+                if room.state != "ended" and (room.state, room.reason) != (state, reason):
+                    room.state, room.reason = state, reason
+                    await self.audience.tell_state(room)
             case CallOver():
                 self._tasks.create_task(self._end(room))  # which ends the task that runs this
 

@@ -80,6 +80,13 @@ Model = Annotated[
         help="auto, base, tiny.en, a name on the hub, or a folder with a model.",
     ),
 ]
+FinalModel = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_FINAL_MODEL",
+        help="A better model for what has been said; the model above is then for while it is.",
+    ),
+]
 DeviceOption = Annotated[Device, typer.Option("--device", envvar="SURTITLE_DEVICE")]
 Data = Annotated[
     Path | None,
@@ -103,6 +110,7 @@ def run(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     model: Model = "auto",
+    final_model: FinalModel = "",
     device: DeviceOption = Device.AUTO,
     data: Data = None,
     secret: Secret = "",
@@ -139,6 +147,7 @@ def run(
         host=host,
         port=port,
         model=model,
+        final_model=final_model,
         device=device.value,
         data=data or data_folder(),
         secret=secret,
@@ -186,13 +195,14 @@ async def _serve(settings: Settings) -> None:
 def demo(
     *,
     model: Model = "auto",
+    final_model: FinalModel = "",
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Hold a real WebRTC call on loopback; its captions appear as they are made."""
     from surtitle.demo import hold
 
     logs.configure("text", level=40)
-    _run(hold(model, device.value))
+    _run(hold(model, device.value, final_model))
 
 
 @app.command()
@@ -206,13 +216,14 @@ def caption(
     ] = TranscriptForm.TXT,
     language: Annotated[str, typer.Option(help="Spoken language, or auto.")] = "auto",
     model: Model = "auto",
+    final_model: FinalModel = "",
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Caption files through a real WebRTC call on loopback, in real time."""
     from surtitle.files import caption_files
 
     logs.configure("text", level=40)
-    _run(caption_files(files, form.value, language, model, device.value))
+    _run(caption_files(files, form.value, language, model, device.value, final_model=final_model))
 
 
 @app.command()

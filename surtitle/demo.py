@@ -67,7 +67,7 @@ class Screen:
         return Panel(Group(*lines) if lines else Text("…", style="dim"), title="live captions")
 
 
-async def hold(model: str, device: str) -> None:
+async def hold(model: str, device: str, final_model: str = "") -> None:
     """Hold the call; ends when everything has been said."""
     console = Console()
     script = list(_script())
@@ -76,7 +76,9 @@ async def hold(model: str, device: str) -> None:
     screen = Screen(colors)
     stack = AsyncExitStack()
     with console.status("Loading the model…"):
-        url = await stack.enter_async_context(local_server(model, device, len(speakers)))
+        url = await stack.enter_async_context(
+            local_server(model, device, len(speakers), final_model)
+        )
     async with stack:
         voices = [
             await stack.enter_async_context(Voice(url, "demo", name, "en", _track(script, name)))

@@ -12,6 +12,7 @@ import structlog
 
 from captions import models
 from captions.engine import Engine, EngineSettings
+from captions.scheduler import SchedulerRules
 from captions.types import SAMPLE_RATE
 from media.addresses import host_addresses, use_addresses
 from media.allowlist import AllowList
@@ -26,7 +27,7 @@ from signaling.registry import MemoryRegistry
 from signaling.store_sqlite import SqliteStore
 from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
-from surtitle.settings import Settings, cache_folder
+from surtitle.settings import Settings, SettingsError, cache_folder
 from surtitle.sources import sources
 from turn.credentials import TurnServers
 
@@ -63,20 +64,11 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
     authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
     if not settings.secret:
         log.warning("no secret: listening on loopback only, and everybody may do everything")
-    name, device = models.choose(settings.model, settings.device)
-    weights = await asyncio.to_thread(models.locate, name, cache_folder() / "models")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqliteStore(settings.data / "surtitle.db"))
         bus, registry, metrics = MemoryBus(), MemoryRegistry(), Metrics()
-        engine = await stack.enter_async_context(
-            Engine(EngineSettings(weights, name, device, settings.threads))
-        )
-        log.info(
-            "recognizer ready",
-            model=name,
-            device=engine.info.device,
-            load_seconds=round(engine.info.load_seconds, 2),
-        )
+        engine, final_engine = await _engines(settings, stack)
+        device = engine.info.device
         node = await stack.enter_async_context(
             Node(
                 node_id=settings.node_id,
@@ -85,6 +77,10 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 bus=bus,
                 registry=registry,
                 sources=sources(allow, addresses),
+                final_engine=final_engine,
+                rules=SchedulerRules(
+                    batch=settings.batch_on(device), batch_finals=device == "cuda"
+                ),
             )
         )
         metrics.add(lambda: node_readings(node))
@@ -112,10 +108,45 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
         )
 
 
+async def _engines(settings: Settings, stack: AsyncExitStack) -> tuple[Engine, Engine | None]:
+    """The recognizers, ready: of `--model`, and of `--final-model` where there is one."""
+    name, device = models.choose(settings.model, settings.device)
+    engine = await stack.enter_async_context(
+        Engine(await _located(settings, name, device, settings.workers_on(device)))
+    )
+    final_engine = None
+    final_name = settings.final_model and models.choose(settings.final_model, device)[0]
+    if final_name:
+        # Of fewer workers: finals are few, and the cores are the same.
+        workers = max(1, settings.workers_on(device) // 2)
+        final_engine = await stack.enter_async_context(
+            Engine(await _located(settings, final_name, device, workers))
+        )
+        if not set(engine.info.languages) <= set(final_engine.info.languages):
+            raise SettingsError(
+                f"--final-model {final_name} does not know all languages of --model {name}."
+            )
+    log.info(
+        "recognizer ready",
+        model=name,
+        final_model=final_name or name,
+        device=engine.info.device,
+        workers=engine.workers,
+        load_seconds=round(engine.info.load_seconds, 2),
+    )
+    return engine, final_engine
+
+
+async def _located(settings: Settings, name: str, device: str, workers: int) -> EngineSettings:
+    weights = await asyncio.to_thread(models.locate, name, cache_folder() / "models")
+    return EngineSettings(weights, name, device, settings.threads_on(device), workers)
+
+
 def node_readings(node: Node) -> Iterable[Reading]:
     """What a node shows to Prometheus."""
     scheduler, counts = node.scheduler, node.counts
     done = scheduler.counts
+    engines = [engine for engine in (node.engine, node.final_engine) if engine]
     yield "streams", "Speakers being captioned.", node.streams
     yield "capacity_streams", "Speakers that can be captioned at once.", node.capacity
     yield "audio_seconds_total", "Audio received, in seconds.", counts.audio_seconds
@@ -129,7 +160,23 @@ def node_readings(node: Node) -> Iterable[Reading]:
     yield "caption_partials_total", "Partials published.", counts.partials
     yield "backlog_seconds", "Audio of finals that wait, in seconds.", scheduler.backlog_seconds
     yield "waiting_partials", "Speakers whose partial waits.", scheduler.waiting_partials
-    yield "recognizer_restarts_total", "Recognizer processes replaced.", node.engine.restarts
+    yield "load_level", "0 normal, 1 slower, 2 only finals, 3 saturated.", scheduler.level
+    yield "partials_dropped_total", "Partials given up under load.", done.partials_dropped
+    yield (
+        "recognizer_restarts_total",
+        "Recognizer processes replaced.",
+        sum(engine.restarts for engine in engines),
+    )
+    yield (
+        "recognizer_windows_total",
+        "Windows recognized, partials included.",
+        sum(engine.windows for engine in engines),
+    )
+    yield (
+        "recognizer_cpu_seconds_total",
+        "Time of the CPU that recognition took, in seconds.",
+        sum(engine.cpu_seconds for engine in engines),
+    )
     yield "recognizer_failures_total", "Windows never recognized.", done.failures
     received = node.received
     yield "rtp_packets_total", "RTP packets received.", received.packets

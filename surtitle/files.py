@@ -19,7 +19,13 @@ _CALL = "files"
 
 
 async def caption_files(
-    files: list[Path], form: str, language: str, model: str, device: str
+    files: list[Path],
+    form: str,
+    language: str,
+    model: str,
+    device: str,
+    *,
+    final_model: str = "",
 ) -> None:
     """Caption the files at once; the transcript goes to standard output."""
     missing = [str(path) for path in files if not path.is_file()]
@@ -29,7 +35,7 @@ async def caption_files(
     console = Console(stderr=True)
     with console.status("Loading the model…"):
         stack = AsyncExitStack()
-        url = await stack.enter_async_context(local_server(model, device, len(files)))
+        url = await stack.enter_async_context(local_server(model, device, len(files), final_model))
     async with stack:
         voices = [
             await stack.enter_async_context(Voice(url, _CALL, path.stem, language, pcm))

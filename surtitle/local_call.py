@@ -12,12 +12,15 @@ from surtitle.settings import Settings
 
 
 @asynccontextmanager
-async def local_server(model: str, device: str, speakers: int) -> AsyncIterator[str]:
+async def local_server(
+    model: str, device: str, speakers: int, final_model: str = ""
+) -> AsyncIterator[str]:
     """The URL of a server on 127.0.0.1 whose store is gone with it."""
     with tempfile.TemporaryDirectory(prefix="surtitle-") as folder:
         settings = Settings(
             port=0,
             model=model,
+            final_model=final_model,
             device=device,
             data=Path(folder),
             advertise="127.0.0.1",

@@ -6,8 +6,11 @@ import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from media.allowlist import AllowList
+
+_MOST_WORKERS: Final = 4
 
 
 class UserError(Exception):
@@ -34,11 +37,15 @@ def _xdg(variable: str, default: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of `surtitle run`. `capacity` is in speakers, 0 for what the machine suggests."""
+    """Of `surtitle run`. `capacity` is in speakers, 0 for what the machine suggests.
+
+    Without a `final_model` the model makes finals, too.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     model: str = "auto"
+    final_model: str = ""
     device: str = "auto"
     data: Path = field(default_factory=data_folder)
     secret: str = ""
@@ -67,16 +74,30 @@ class Settings:
         if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
             raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
 
-    @property
-    def threads(self) -> int:
-        """CPU threads for the recognizer: half the cores, since media needs some too."""
-        return max(1, min(4, (os.cpu_count() or 2) // 2))
+    def workers_on(self, device: str) -> int:
+        """Batches recognized at once: on a GPU one, else by cores.
+
+        Several of one thread do more than one of several threads.
+        """
+        return 1 if device == "cuda" else min(_MOST_WORKERS, _cores())
+
+    def threads_on(self, device: str) -> int:
+        """CPU threads of each worker; of many cores half are left, since media needs some."""
+        return max(1, min(4, _cores() // (2 * self.workers_on(device))))
+
+    def batch_on(self, device: str) -> int:
+        """Windows recognized together at most."""
+        return 16 if device == "cuda" else 4
 
     def capacity_on(self, device: str) -> int:
         """Speakers at once; see `docs/benchmarks.md` for what this rests on."""
         if self.capacity:
             return self.capacity
-        return 64 if device == "cuda" else 4 * (os.cpu_count() or 1)
+        return 64 if device == "cuda" else 4 * _cores()
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _is_loopback(host: str) -> bool:

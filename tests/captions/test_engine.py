@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import numpy as np
 import psutil
 import pytest
 
+from captions.circuit import CircuitRules
 from captions.engine import Engine, EngineFailed, EngineSettings
 from captions.window import Window
+
+NO_WINDOW = Window(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def settings(tiny_en: Path) -> EngineSettings:
-    return EngineSettings(tiny_en, "tiny.en", device="cpu")
+    return EngineSettings(tiny_en, "tiny.en", device="cpu", workers=2)
 
 
 @pytest.fixture
@@ -47,6 +51,23 @@ async def gone(pid: int) -> None:
     await until(lambda: not alive(pid))
 
 
+def kill(engine: Engine, number: signal.Signals = signal.SIGKILL) -> int:
+    """The process, dead or stopped."""
+    assert engine.pid is not None
+    pid = engine.pid
+    os.kill(pid, number)
+    return pid
+
+
+async def text(engine: Engine, recording: Any) -> str:
+    return (await engine.recognize([Window(recording.samples)]))[0].text
+
+
+async def sent(engine: Engine, batches: int) -> None:
+    """So many batches are with the process."""
+    await until(lambda: engine._link is not None and engine._link.in_flight == batches)
+
+
 async def test_a_process_of_its_own_recognizes(engine: Engine, voices: dict[str, Any]):
     assert engine.state == "ready"
     assert engine.pid not in (None, os.getpid())
@@ -54,73 +75,132 @@ async def test_a_process_of_its_own_recognizes(engine: Engine, voices: dict[str,
     assert engine.info.languages == ("en",)
     assert engine.info.device == "cpu"
     assert engine.info.load_seconds > 0
-    heard = await engine.recognize(Window(voices["ada-1"].samples, timed=True))
+    (heard,) = await engine.recognize([Window(voices["ada-1"].samples, timed=True)])
     assert heard.text == voices["ada-1"].text
 
 
-async def test_windows_that_come_at_once_are_answered_each_with_its_own(
+async def test_batches_that_come_at_once_are_answered_each_with_its_own(
     engine: Engine, voices: dict[str, Any]
 ):
-    names = ["ada-1", "ada-3", "joe-2"]
+    batches = [["ada-1", "joe-2"], ["ada-3"], ["joe-2"], ["joe-2", "ada-3", "ada-1"]]
     heard = await asyncio.gather(
-        *(engine.recognize(Window(voices[name].samples)) for name in names)
+        *(engine.recognize([Window(voices[name].samples) for name in names]) for names in batches)
     )
-    for name, hypothesis in zip(names, heard, strict=True):
-        assert hypothesis.text.split()[-1] == voices[name].text.split()[-1]
+    for names, hypotheses in zip(batches, heard, strict=True):
+        for name, hypothesis in zip(names, hypotheses, strict=True):
+            assert hypothesis.text.split()[-1] == voices[name].text.split()[-1]
+    assert engine.windows == 7
 
 
-async def test_a_process_that_was_killed_is_replaced_and_its_window_done_again(
+async def test_a_batch_is_heard_as_its_windows_are_one_by_one(
+    engine: Engine, voices: dict[str, Any]
+):
+    names = ["ada-1", "ada-2", "joe-1", "joe-2"]
+    alone = [await text(engine, voices[name]) for name in names]
+    together = await engine.recognize([Window(voices[name].samples) for name in names])
+    assert [hypothesis.text for hypothesis in together] == alone
+
+
+async def test_no_more_batches_are_with_the_process_than_it_has_workers(
+    engine: Engine, voices: dict[str, Any]
+):
+    asked = [asyncio.create_task(text(engine, voices["ada-1"])) for _ in range(5)]
+    await sent(engine, 2)
+    while not all(task.done() for task in asked):
+        assert engine._link is not None
+        assert engine._link.in_flight <= 2
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=0.01)
+    assert {task.result() for task in asked} == {voices["ada-1"].text}
+
+
+async def test_the_process_tells_what_time_of_the_cpu_it_took(
+    engine: Engine, voices: dict[str, Any]
+):
+    assert engine.cpu_seconds == 0
+    await text(engine, voices["ada-1"])
+    before = engine.cpu_seconds
+    assert before > 0
+    await gone(kill(engine))
+    await text(engine, voices["ada-1"])
+    assert engine.cpu_seconds > before
+
+
+async def test_numpy_has_no_threads_of_its_own_in_the_process(engine: Engine):
+    assert engine.pid is not None
+    environment = psutil.Process(engine.pid).environ()
+    assert environment["OPENBLAS_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "1"
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+async def test_a_process_that_is_killed_with_batches_is_replaced_once_and_all_are_done_again(
     engine: Engine, voices: dict[str, Any]
 ):
     before = engine.pid
-    assert before is not None
-    window = Window(voices["ada-1"].samples)
-    recognizing = asyncio.create_task(engine.recognize(window))
-    await asyncio.sleep(0)  # the window has been sent
-    os.kill(before, signal.SIGKILL)
-    assert (await recognizing).text == voices["ada-1"].text
+    names = [["ada-1", "joe-2"], ["ada-3"], ["joe-2"]]
+    asked = [
+        asyncio.create_task(engine.recognize([Window(voices[name].samples) for name in batch]))
+        for batch in names
+    ]
+    await sent(engine, 2)
+    kill(engine)
+    for batch, task in zip(names, asked, strict=True):
+        for name, hypothesis in zip(batch, await task, strict=True):
+            assert hypothesis.text.split()[-1] == voices[name].text.split()[-1]
     assert engine.pid not in (None, before)
     assert engine.restarts == 1
     assert engine.state == "ready"
 
 
-async def test_a_process_that_died_between_two_windows_is_replaced(
+async def test_a_process_that_died_between_two_windows_is_replaced_unasked(
     engine: Engine, voices: dict[str, Any]
 ):
-    assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGKILL)
-    await gone(engine.pid)
-    assert (await engine.recognize(Window(voices["ada-1"].samples))).text == voices["ada-1"].text
+    dead = kill(engine)
+    await until(lambda: engine.state == "restarting")
+    await until(lambda: engine.state == "ready")
+    assert engine.pid not in (None, dead)
+    assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
     assert engine.restarts == 1
 
 
-async def test_a_process_that_hangs_is_replaced(tiny_en: Path, voices: dict[str, Any]):
-    settings = EngineSettings(tiny_en, "tiny.en", device="cpu", hang_seconds=2)
-    async with Engine(settings) as engine:
-        before = engine.pid
-        assert before is not None
-        os.kill(before, signal.SIGSTOP)
-        heard = await engine.recognize(Window(voices["ada-1"].samples))
-        assert heard.text == voices["ada-1"].text
+async def test_a_process_that_hangs_is_replaced(settings: EngineSettings, voices: dict[str, Any]):
+    async with Engine(replace(settings, hang_seconds=2)) as engine:
+        before = kill(engine, signal.SIGSTOP)
+        asked = [text(engine, voices["ada-1"]) for _ in range(3)]
+        assert set(await asyncio.gather(*asked)) == {voices["ada-1"].text}
+        assert not alive(before)
+        assert engine.restarts == 1
+
+
+async def test_a_process_that_hangs_is_replaced_though_nobody_waits_for_its_answer_any_more(
+    settings: EngineSettings, voices: dict[str, Any]
+):
+    async with Engine(replace(settings, hang_seconds=1)) as engine:
+        before = kill(engine, signal.SIGSTOP)
+        asked = [asyncio.create_task(text(engine, voices["ada-1"])) for _ in range(2)]
+        await sent(engine, 2)
+        for task in asked:
+            task.cancel()
+        assert await text(engine, voices["ada-3"])
         assert not alive(before)
 
 
-async def test_a_cancelled_window_leaves_no_answer_behind_for_the_next(
+async def test_who_does_not_wait_any_more_costs_nobody_else_a_thing(
     engine: Engine, voices: dict[str, Any]
 ):
     before = engine.pid
-    cancelled = asyncio.create_task(engine.recognize(Window(voices["ada-3"].samples)))
-    waiting = asyncio.create_task(engine.recognize(Window(voices["joe-2"].samples)))
-    await asyncio.sleep(0)
-    waiting.cancel()  # one that has not been sent costs nothing
-    cancelled.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await cancelled
-    heard = await engine.recognize(Window(voices["ada-1"].samples))
-    assert heard.text == voices["ada-1"].text
-    assert before is not None
-    assert not alive(before)
-    assert engine.restarts == 1
+    cancelled = asyncio.create_task(text(engine, voices["ada-3"]))
+    beside = asyncio.create_task(text(engine, voices["joe-2"]))
+    waiting = asyncio.create_task(text(engine, voices["ada-3"]))
+    await sent(engine, 2)
+    for task in (cancelled, waiting):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
+    assert (await beside).split()[-1] == voices["joe-2"].text.split()[-1]
+    await sent(engine, 0)
+    assert engine.pid == before
+    assert engine.restarts == 0
 
 
 async def test_a_window_that_cannot_be_recognized_fails_and_the_process_lives_on(
@@ -128,34 +208,93 @@ async def test_a_window_that_cannot_be_recognized_fails_and_the_process_lives_on
 ):
     before = engine.pid
     with pytest.raises(EngineFailed, match="TypeError"):
-        await engine.recognize(Window(None))  # type: ignore[arg-type]
+        await engine.recognize([NO_WINDOW])
     assert engine.pid == before
-    assert (await engine.recognize(Window(voices["ada-1"].samples))).text == voices["ada-1"].text
+    assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
     assert engine.restarts == 0
 
 
-async def test_a_window_that_always_kills_the_process_fails_after_three_times(
-    tiny_en: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_window_that_cannot_be_recognized_does_not_spoil_its_batch(
+    engine: Engine, voices: dict[str, Any]
 ):
-    settings = EngineSettings(tiny_en, "tiny.en", device="cpu")
+    good = Window(voices["ada-1"].samples)
+    with pytest.raises(EngineFailed, match="TypeError") as failed:
+        await engine.recognize([good, NO_WINDOW, good])
+    texts = [one and one.text for one in failed.value.heard]
+    assert texts == [voices["ada-1"].text, None, voices["ada-1"].text]
+    assert engine.windows == 2
+
+
+DEADLY = """
+import sys
+import captions.recognizer
+from captions.engine_process import main
+
+class Recognizer(captions.recognizer.Recognizer):
+    def recognize_batch(self, windows):
+        if any(window.language == "deadly" for window in windows):
+            import os
+            os._exit(9)
+        return super().recognize_batch(windows)
+
+captions.recognizer.Recognizer = Recognizer
+main()
+"""
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows in the language `deadly` end the process."""
+    create = asyncio.create_subprocess_exec
+
+    async def instead(program: str, *_: str, **options: Any) -> asyncio.subprocess.Process:
+        return await create(program, "-c", DEADLY, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", instead)
+
+
+async def test_a_window_that_always_kills_the_process_fails_after_three_times_and_alone(
+    mortal: None, settings: EngineSettings, voices: dict[str, Any]
+):
+    good = Window(voices["ada-1"].samples)
+    deadly = Window(voices["ada-1"].samples, language="deadly")
     async with Engine(settings) as engine:
-        asked: list[int | None] = []
+        beside = asyncio.create_task(engine.recognize([good]))
+        with pytest.raises(EngineFailed, match="3 times") as failed:
+            await engine.recognize([good, deadly, good])
+        texts = [one and one.text for one in failed.value.heard]
+        assert texts == [voices["ada-1"].text, None, voices["ada-1"].text]
+        assert (await beside)[0].text == voices["ada-1"].text
+        await until(lambda: engine.state == "ready")
+        assert engine.restarts == 3
 
-        async def die(*_: object) -> object:
-            asked.append(engine.pid)
-            raise asyncio.IncompleteReadError(b"", 4)
 
-        async def start() -> None:
-            pass
-
-        sleep = asyncio.sleep
-        monkeypatch.setattr(asyncio, "sleep", lambda _: sleep(0))  # the backoff
-        monkeypatch.setattr(engine, "_ask", die)
-        monkeypatch.setattr(engine, "_start", start)
-        with pytest.raises(EngineFailed, match="3 times"):
-            await engine.recognize(Window(np.zeros(160, np.int16)))
-        assert len(asked) == 3
-        assert engine.state == "restarting"
+async def test_a_model_that_vanishes_opens_the_circuit_and_one_that_is_back_closes_it(
+    tmp_path: Path, tiny_en: Path, voices: dict[str, Any]
+):
+    model = tmp_path / "model"
+    model.symlink_to(tiny_en)
+    rules = CircuitRules(failures=3, first_delay_seconds=0.01, open_seconds=0.5)
+    async with Engine(EngineSettings(model, "tiny.en", device="cpu", circuit=rules)) as engine:
+        model.unlink()
+        kill(engine)
+        with pytest.raises(EngineFailed, match="keeps failing"):
+            await text(engine, voices["ada-1"])
+        assert engine.state == "open_circuit"
+        assert engine.restarts == 2
+        with pytest.raises(EngineFailed, match="keeps failing"):
+            await engine.recognize([Window(voices["ada-1"].samples)])
+        await until(lambda: engine.restarts == 4)  # by itself, and in vain
+        assert engine.state == "open_circuit"
+        model.symlink_to(tiny_en)
+        await until(lambda: engine.state == "ready")
+        await gone(kill(engine))  # nothing has succeeded yet: open again at once
+        await until(lambda: engine.state == "open_circuit")
+        await until(lambda: engine.state == "ready")
+        assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
+        kill(engine)
+        await until(lambda: engine.state == "restarting")
+        assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
@@ -173,6 +312,13 @@ async def test_a_folder_without_a_good_model_fails_and_names_it(tmp_path: Path, 
     assert engine.state == "closed"
 
 
+async def test_a_model_that_takes_too_long_to_load_fails(settings: EngineSettings):
+    engine = Engine(replace(settings, load_seconds=0.01))
+    with pytest.raises(EngineFailed, match=r"within 0\.01 s"):
+        await engine.__aenter__()
+    assert engine.pid is None
+
+
 async def test_closing_twice_and_closing_what_never_started_is_fine(settings: EngineSettings):
     engine = Engine(settings)
     await engine.close()
@@ -186,26 +332,25 @@ async def test_closing_twice_and_closing_what_never_started_is_fine(settings: En
     assert engine.pid is None
     assert engine.state == "closed"
     with pytest.raises(EngineFailed, match="closed"):
-        await engine.recognize(Window(np.zeros(16_000, np.int16)))
+        await engine.recognize([Window(np.zeros(16_000, np.int16))])
 
 
 async def test_closing_ends_a_process_that_has_already_ended(settings: EngineSettings):
     async with Engine(settings) as engine:
-        assert engine.pid is not None
-        os.kill(engine.pid, signal.SIGKILL)
-        await gone(engine.pid)
+        await gone(kill(engine))
     assert engine.pid is None
 
 
-async def test_closing_while_a_window_is_with_the_process_fails_the_window(
+async def test_closing_while_windows_are_with_the_process_or_wait_fails_them(
     engine: Engine, voices: dict[str, Any]
 ):
     pid = engine.pid
-    recognizing = asyncio.create_task(engine.recognize(Window(voices["ada-1"].samples)))
-    await asyncio.sleep(0)
+    asked = [asyncio.create_task(text(engine, voices["ada-1"])) for _ in range(3)]
+    await sent(engine, 2)
     await engine.close()
-    with pytest.raises(EngineFailed, match="closed"):
-        await recognizing
+    for task in asked:
+        with pytest.raises(EngineFailed, match="closed"):
+            await task
     assert pid is not None
     assert not alive(pid)
     assert (engine.pid, engine.state) == (None, "closed")
@@ -215,23 +360,17 @@ async def test_closing_while_the_process_is_being_replaced_leaves_none(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     made: list[asyncio.subprocess.Process] = []
-    making = asyncio.Event()
-    go_on = asyncio.Event()
     create = asyncio.create_subprocess_exec
 
-    async def slowly(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
-        making.set()
-        await go_on.wait()
+    async def watched(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
         made.append(await create(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
-    assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGKILL)
-    recognizing = asyncio.create_task(engine.recognize(Window(np.zeros(16_000, np.int16))))
-    await making.wait()
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    kill(engine)
+    recognizing = asyncio.create_task(engine.recognize([Window(np.zeros(16_000, np.int16))]))
+    await until(lambda: bool(made))  # which now loads its model
     await engine.close()
-    go_on.set()
     with pytest.raises(EngineFailed, match="closed"):
         await recognizing
     assert len(made) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captions.engine import EngineFailed
-from captions.scheduler import Request, Scheduler
+from captions.load import Level
+from captions.scheduler import Request, Scheduler, SchedulerRules
 from captions.types import SAMPLE_RATE, Hypothesis
 from captions.window import Window
 
@@ -20,18 +21,39 @@ from captions.window import Window
 class ScriptedEngine:
     """Answers when told to; what it was asked for and in which order stays."""
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    def __init__(self, workers: int = 1, model: str = "") -> None:
+        self.workers = workers
+        self.model = model
+        self.batches: list[list[str]] = []
+        self.windows: list[Window] = []
+        self.at_once = 0
+        self.most_at_once = 0
         self.open = asyncio.Event()
         self.open.set()
         self.fails = False
+        self.spoiled: set[str] = set()
 
-    async def recognize(self, window: Window) -> Hypothesis:
-        self.asked.append(str(window.language))
-        await self.open.wait()
+    @property
+    def asked(self) -> list[str]:
+        return [name for batch in self.batches for name in batch]
+
+    async def recognize(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        names = [str(window.language) for window in windows]
+        self.batches.append(names)
+        self.windows += windows
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.open.wait()
+        finally:
+            self.at_once -= 1
         if self.fails:
             raise EngineFailed("scripted")
-        return Hypothesis((), str(window.language))
+        heard = [Hypothesis((), self.model + name) for name in names]
+        if self.spoiled & set(names):
+            good = [None if n in self.spoiled else h for n, h in zip(names, heard, strict=True)]
+            raise EngineFailed("scripted", good)
+        return heard
 
     async def obey(self, step: str) -> None:
         """Fail from now on, or not; hold answers back, or let some go out."""
@@ -42,6 +64,17 @@ class ScriptedEngine:
             self.open.set()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+
+
+ONE_BY_ONE = SchedulerRules(batch=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Wish:
@@ -80,7 +113,7 @@ async def settle() -> None:
 
 async def test_finals_go_before_partials():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     for n in range(3):
         scheduler.submit_partial(Wish(f"partial {n}", speaker=f"s{n}").request)
     scheduler.submit_final(Wish("final", speaker="s9").request)
@@ -93,7 +126,7 @@ async def test_finals_go_before_partials():
 
 async def test_of_a_speakers_partials_only_the_newest_is_made():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     wishes = [Wish(f"{n}") for n in range(5)]
     for wish in wishes:
         scheduler.submit_partial(wish.request)
@@ -107,7 +140,7 @@ async def test_of_a_speakers_partials_only_the_newest_is_made():
 async def test_a_window_is_made_when_its_turn_comes_and_not_before():
     engine = ScriptedEngine()
     engine.open.clear()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     first, second = Wish("first", speaker="a"), Wish("second", speaker="b")
     async with running(scheduler):
         scheduler.submit_partial(first.request)
@@ -122,7 +155,7 @@ async def test_a_window_is_made_when_its_turn_comes_and_not_before():
 async def test_an_answer_comes_before_the_next_window_is_made():
     """The words that it commits are forced in the next window of that speaker."""
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     order: list[str] = []
 
     def request(name: str) -> Request:
@@ -141,7 +174,7 @@ async def test_an_answer_comes_before_the_next_window_is_made():
 
 async def test_a_final_takes_the_place_of_the_speakers_waiting_partial():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     partial, other = Wish("partial"), Wish("other's", speaker="other")
     scheduler.submit_partial(partial.request)
     scheduler.submit_partial(other.request)
@@ -154,7 +187,7 @@ async def test_a_final_takes_the_place_of_the_speakers_waiting_partial():
 
 async def test_the_finals_of_a_speaker_keep_their_order():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     for n in range(4):
         scheduler.submit_final(Wish(f"{n}").request)
     async with running(scheduler):
@@ -165,7 +198,7 @@ async def test_the_finals_of_a_speaker_keep_their_order():
 async def test_calls_take_turns_and_within_a_call_its_speakers():
     """A call of many speakers gets no more turns than a call of one."""
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
 
     def again(call: str, speaker: str) -> None:
         def answered(hypothesis: Hypothesis | None) -> None:
@@ -185,7 +218,7 @@ async def test_calls_take_turns_and_within_a_call_its_speakers():
 
 async def test_a_quiet_speaker_does_not_wait_for_a_talkative_one():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     for n in range(3):
         scheduler.submit_final(Wish(f"talkative {n}", speaker="t").request)
     scheduler.submit_final(Wish("quiet", speaker="q").request)
@@ -195,7 +228,7 @@ async def test_a_quiet_speaker_does_not_wait_for_a_talkative_one():
 
 
 async def test_what_does_not_fit_the_backlog_is_answered_with_none_at_once_and_counted():
-    scheduler = Scheduler(ScriptedEngine(), longest_backlog_seconds=10)
+    scheduler = Scheduler(ScriptedEngine(), rules=SchedulerRules(longest_backlog_seconds=10))
     fits, too_much, small = Wish("a", seconds=8), Wish("b", seconds=3), Wish("c", seconds=2)
     for wish in (fits, too_much, small):
         scheduler.submit_final(wish.request)
@@ -210,7 +243,7 @@ async def test_what_does_not_fit_the_backlog_is_answered_with_none_at_once_and_c
 
 async def test_a_window_that_is_no_longer_wanted_costs_no_recognition():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     final, partial = Wish("final"), Wish("partial", speaker="other")
     final.wanted = partial.wanted = False
     scheduler.submit_final(final.request)
@@ -225,7 +258,7 @@ async def test_a_window_that_is_no_longer_wanted_costs_no_recognition():
 async def test_a_failure_is_counted_and_the_next_turn_comes():
     engine = ScriptedEngine()
     engine.fails = True
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     wishes = [Wish("final", seconds=4), Wish("partial", speaker="other", seconds=2)]
     scheduler.submit_final(wishes[0].request)
     scheduler.submit_partial(wishes[1].request)
@@ -244,7 +277,7 @@ async def test_a_failure_is_counted_and_the_next_turn_comes():
 async def test_nothing_is_left_unanswered_when_the_scheduler_ends():
     engine = ScriptedEngine()
     engine.open.clear()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     wishes = [Wish(f"{n}", speaker=f"s{n}") for n in range(4)]
     async with running(scheduler):
         scheduler.submit_final(wishes[0].request)
@@ -264,7 +297,7 @@ async def test_nothing_is_left_unanswered_when_the_scheduler_ends():
 
 async def test_a_speaker_who_left_still_gets_finals_but_no_partial():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     final, partial = Wish("final"), Wish("partial")
     scheduler.submit_final(final.request)
     scheduler.submit_partial(partial.request)
@@ -278,7 +311,7 @@ async def test_a_speaker_who_left_still_gets_finals_but_no_partial():
 async def test_nothing_is_kept_of_speakers_who_left():
     """Nor of those whose last final was made after they had left."""
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     async with running(scheduler):
         for n in range(20):
             before, after = Wish("before", f"c{n}", "a"), Wish("after", f"c{n}", "b")
@@ -290,13 +323,14 @@ async def test_nothing_is_kept_of_speakers_who_left():
             scheduler.submit_final(Wish("after", f"c{n}", "b").request)
             scheduler.forget(f"c{n}", "b")
             await settle()
-    assert scheduler._last_turn == {}
-    assert scheduler._leaving == set()
+    assert len(scheduler._waiting._turns) == 0
+    assert scheduler._waiting._leaving == set()
+    assert scheduler._lanes[0].busy == set()
 
 
 async def test_a_call_keeps_its_turn_while_one_of_its_speakers_is_there():
     engine = ScriptedEngine()
-    scheduler = Scheduler(engine)
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
     async with running(scheduler):
         for speaker in "ab":
             scheduler.submit_final(Wish(speaker, speaker=speaker).request)
@@ -319,10 +353,14 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
-@given(STEPS)
+@settings(max_examples=80)
+@given(STEPS, st.integers(1, 3), st.integers(1, 3), st.booleans(), st.booleans())
 def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order(
     steps: list[tuple[str, str, str, int]],
+    workers: int,
+    batch: int,
+    batch_finals: bool,
+    two_models: bool,
 ):
     wishes: list[Wish] = []
     answered: list[tuple[str, str, int]] = []
@@ -340,8 +378,10 @@ def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order
         return made
 
     async def play() -> None:
-        engine = ScriptedEngine()
-        scheduler = Scheduler(engine, longest_backlog_seconds=15)
+        engine = ScriptedEngine(workers)
+        final_engine = ScriptedEngine() if two_models else None
+        rules = SchedulerRules(batch, batch_finals, longest_backlog_seconds=15)
+        scheduler = Scheduler(engine, final_engine, rules=rules)
         async with running(scheduler):
             await asyncio.sleep(0)
             for n, (step, call, speaker, seconds) in enumerate(steps):
@@ -357,6 +397,8 @@ def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order
                     await engine.obey(step)
                 assert scheduler.backlog_seconds <= 15
 
+        assert engine.most_at_once <= workers + two_models
+
     asyncio.run(play())
     assert [len(made.answers) for made in wishes] == [1] * len(wishes)
     for speaker in {(call, speaker) for call, speaker, _ in answered}:
@@ -366,13 +408,286 @@ def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order
 
 async def test_an_error_that_is_not_the_engines_own_ends_the_scheduler_and_answers_all():
     class Broken(ScriptedEngine):
-        async def recognize(self, window: Window) -> Hypothesis:
+        async def recognize(self, windows: Sequence[Window]) -> list[Hypothesis]:
             raise RuntimeError("scripted")
 
     scheduler = Scheduler(Broken())
     wishes = [Wish("1"), Wish("2")]
     for wish in wishes:
         scheduler.submit_final(wish.request)
-    with pytest.raises(RuntimeError, match="scripted"):
+    with pytest.RaisesGroup(RuntimeError):
         await scheduler.run()
     assert [wish.answers for wish in wishes] == [[None], [None]]
+
+
+# --- several workers, batches -----------------------------------------------------------------
+
+
+async def test_as_many_batches_are_made_at_once_as_there_are_workers():
+    engine = ScriptedEngine(workers=2)
+    engine.open.clear()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
+    async with running(scheduler):
+        for n in range(5):
+            scheduler.submit_final(Wish(f"{n}", speaker=f"s{n}").request)
+        await settle()
+        assert engine.asked == ["0", "1"]
+        engine.open.set()
+        await settle()
+    assert engine.asked == ["0", "1", "2", "3", "4"]
+    assert engine.most_at_once == 2
+
+
+async def test_of_a_speaker_only_one_request_is_made_at_once():
+    engine = ScriptedEngine(workers=3)
+    engine.open.clear()
+    scheduler = Scheduler(engine)
+    async with running(scheduler):
+        scheduler.submit_partial(Wish("partial").request)
+        await settle()
+        scheduler.submit_final(Wish("final").request)
+        scheduler.submit_partial(Wish("next").request)
+        scheduler.submit_final(Wish("other's", speaker="other").request)
+        await settle()
+        assert engine.asked == ["partial", "other's"]
+        engine.open.set()
+        await settle()
+    assert engine.asked == ["partial", "other's", "final", "next"]
+
+
+async def test_what_waits_is_spread_over_the_workers_that_are_free():
+    engine = ScriptedEngine(workers=2)
+    engine.open.clear()
+    scheduler = Scheduler(engine)
+    for n in range(5):
+        scheduler.submit_partial(Wish(f"{n}", speaker=f"s{n}").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.batches == [["0", "1", "2"], ["3", "4"]]
+
+
+async def test_what_waits_when_a_worker_becomes_free_is_made_in_one_batch_of_bounded_size():
+    engine = ScriptedEngine()
+    engine.open.clear()
+    scheduler = Scheduler(engine, rules=SchedulerRules(batch=4))
+    async with running(scheduler):
+        scheduler.submit_partial(Wish("first", speaker="s").request)
+        await settle()
+        for n in range(6):
+            scheduler.submit_partial(Wish(f"{n}", speaker=f"s{n}").request)
+        engine.open.set()
+        await settle()
+    assert engine.batches == [["first"], ["0", "1", "2", "3"], ["4", "5"]]
+
+
+async def test_finals_are_made_alone_unless_the_device_makes_batches_of_them_cheap():
+    for batch_finals, batches in ((False, [["0"], ["1"]]), (True, [["0", "1"]])):
+        engine = ScriptedEngine()
+        scheduler = Scheduler(engine, rules=SchedulerRules(batch_finals=batch_finals))
+        for n in range(2):
+            scheduler.submit_final(Wish(f"{n}", speaker=f"s{n}").request)
+        async with running(scheduler):
+            await settle()
+        assert engine.batches == batches
+
+
+async def test_a_batch_holds_windows_of_about_the_same_length():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine)
+    for n, seconds in enumerate([1, 13, 7, 18]):  # up to 8 s they are all the same
+        scheduler.submit_partial(Wish(f"{seconds} s", speaker=f"s{n}", seconds=seconds).request)
+    async with running(scheduler):
+        await settle()
+    assert engine.batches == [["1 s", "7 s"], ["13 s", "18 s"]]
+
+
+async def test_what_is_not_wanted_any_more_leaves_its_place_in_the_batch_to_others():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine, rules=SchedulerRules(batch=2))
+    wishes = [Wish(f"{n}", speaker=f"s{n}") for n in range(4)]
+    wishes[0].wanted = wishes[2].wanted = False
+    for wish in wishes:
+        scheduler.submit_partial(wish.request)
+    async with running(scheduler):
+        await settle()
+    assert engine.batches == [["1", "3"]]
+    assert [len(wish.answers) for wish in wishes] == [1] * 4
+
+
+async def test_of_a_batch_that_fails_in_part_the_others_are_answered():
+    engine = ScriptedEngine()
+    engine.spoiled = {"1"}
+    scheduler = Scheduler(engine, rules=SchedulerRules(batch_finals=True))
+    wishes = [Wish(f"{n}", speaker=f"s{n}", seconds=2) for n in range(3)]
+    for wish in wishes:
+        scheduler.submit_final(wish.request)
+    async with running(scheduler):
+        await settle()
+    assert [wish.answers for wish in wishes] == [
+        [Hypothesis((), "0")],
+        [None],
+        [Hypothesis((), "2")],
+    ]
+    assert scheduler.counts.failures == 1
+    assert scheduler.counts.lost_seconds == 2
+
+
+async def test_of_a_batch_that_fails_each_is_counted_once():
+    engine = ScriptedEngine()
+    engine.fails = True
+    scheduler = Scheduler(engine)
+    for n in range(3):
+        scheduler.submit_partial(Wish(f"{n}", speaker=f"s{n}").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.batches == [["0", "1", "2"]]
+    assert scheduler.counts.failures == 3
+    assert scheduler.counts.lost_seconds == 0
+
+
+# --- a model for finals -----------------------------------------------------------------------
+
+
+async def test_a_model_for_finals_makes_the_finals_and_the_other_the_partials():
+    engine, finals = ScriptedEngine(), ScriptedEngine(model="large ")
+    scheduler = Scheduler(engine, finals)
+    assert scheduler.has_final_model
+    assert not Scheduler(engine).has_final_model
+    final = Wish("final")
+    scheduler.submit_final(final.request)
+    scheduler.submit_partial(Wish("partial", speaker="other").request)
+    async with running(scheduler):
+        await settle()
+    assert (engine.asked, finals.asked) == (["partial"], ["final"])
+    assert final.answers == [Hypothesis((), "large final")]
+
+
+async def test_the_model_for_finals_gets_no_tokens_of_the_other():
+    engine, finals = ScriptedEngine(), ScriptedEngine()
+    scheduler = Scheduler(engine, finals)
+    window = Window(np.zeros(160, np.int16), prefix=((1, 2), (3,)))
+    for submit, speaker in ((scheduler.submit_final, "a"), (scheduler.submit_partial, "b")):
+        submit(Request("c", speaker, lambda: window, lambda _: None))
+    async with running(scheduler):
+        await settle()
+    assert [w.prefix for w in finals.windows] == [()]
+    assert [w.prefix for w in engine.windows] == [((1, 2), (3,))]
+
+
+async def test_where_the_model_for_finals_fails_the_other_makes_the_final():
+    engine, finals = ScriptedEngine(model="small "), ScriptedEngine(model="large ")
+    finals.fails = True
+    scheduler = Scheduler(engine, finals)
+    answers: list[Hypothesis | None] = []
+    window = Window(np.zeros(160, np.int16), language="final", prefix=((1, 2),))
+    scheduler.submit_final(Request("c", "s", lambda: window, answers.append))
+    async with running(scheduler):
+        await settle()
+    assert answers == [Hypothesis((), "small final")]
+    assert [w.prefix for w in engine.windows] == [((1, 2),)]
+    assert (scheduler.counts.failures, scheduler.counts.lost_seconds) == (0, 0)
+
+
+async def test_a_final_that_both_models_fail_at_is_lost_once():
+    engine, finals = ScriptedEngine(), ScriptedEngine()
+    engine.fails = finals.fails = True
+    scheduler = Scheduler(engine, finals)
+    final = Wish("final", seconds=4)
+    scheduler.submit_final(final.request)
+    async with running(scheduler):
+        await settle()
+    assert final.answers == [None]
+    assert (scheduler.counts.failures, scheduler.counts.lost_seconds) == (1, 4)
+
+
+async def test_a_speakers_next_partial_does_not_wait_for_the_slower_model():
+    engine, finals = ScriptedEngine(), ScriptedEngine()
+    finals.open.clear()
+    scheduler = Scheduler(engine, finals)
+    async with running(scheduler):
+        scheduler.submit_final(Wish("final").request)
+        await settle()
+        scheduler.submit_partial(Wish("next").request)
+        await settle()
+        assert engine.asked == ["next"]
+
+
+# --- overload -----------------------------------------------------------------------------------
+
+
+async def test_partials_that_wait_long_stretch_the_beat_and_this_is_declared():
+    engine, clock = ScriptedEngine(), Clock()
+    engine.open.clear()
+    scheduler = Scheduler(engine, clock=clock)
+    async with running(scheduler):
+        scheduler.submit_partial(Wish("first", speaker="s").request)
+        await settle()
+        assert (scheduler.look(), scheduler.beat_factor) == (Level.NORMAL, 1.0)
+        for n in range(3):
+            scheduler.submit_partial(Wish(f"{n}", speaker=f"s{n}").request)
+        clock.now += 0.6
+        assert scheduler.look() is Level.SLOWER
+        assert scheduler.beat_factor == pytest.approx(1 + 0.5 / 0.4)
+
+
+async def test_who_waits_only_for_their_own_last_answer_is_not_overload():
+    engine, clock = ScriptedEngine(), Clock()
+    engine.open.clear()
+    scheduler = Scheduler(engine, clock=clock)
+    async with running(scheduler):
+        for name in "12345":
+            scheduler.submit_partial(Wish(name).request)
+            await settle()
+            clock.now += 0.8
+            assert scheduler.look() is Level.NORMAL
+            if name == "3":
+                engine.open.set()
+                await settle()
+                engine.open.clear()
+
+
+async def test_a_wait_counts_from_the_first_partial_that_was_not_served():
+    engine, clock = ScriptedEngine(), Clock()
+    engine.open.clear()
+    scheduler = Scheduler(engine, clock=clock)
+    async with running(scheduler):
+        scheduler.submit_final(Wish("final", speaker="other").request)
+        await settle()
+        for _ in range(3):
+            scheduler.submit_partial(Wish("partial").request)
+            clock.now += 0.3
+        assert scheduler.look() is Level.SLOWER
+
+
+async def test_when_finals_wait_partials_are_dropped_and_finals_are_not():
+    engine, clock = ScriptedEngine(), Clock()
+    engine.open.clear()
+    scheduler = Scheduler(engine, clock=clock)
+    finals = [Wish(f"{n}", speaker=f"s{n}") for n in range(3)]
+    before, after = Wish("before", speaker="b"), Wish("after", speaker="a")
+    async with running(scheduler):
+        for final in finals:
+            scheduler.submit_final(final.request)
+        await settle()
+        scheduler.submit_partial(before.request)
+        clock.now += 1.6
+        assert scheduler.look() is Level.FINALS_ONLY
+        scheduler.submit_partial(after.request)
+        assert before.answers == after.answers == [None]
+        assert scheduler.counts.partials_dropped == 2
+        assert scheduler.waiting_partials == 0
+        clock.now += 1.5
+        assert scheduler.look() is Level.SATURATED
+        engine.open.set()
+        await settle()
+    assert engine.asked == ["0", "1", "2"]
+    assert all(None not in final.answers for final in finals)
+    assert scheduler.counts.lost_seconds == 0
+
+
+async def test_a_backlog_of_half_of_what_may_wait_is_saturation_at_once():
+    scheduler = Scheduler(ScriptedEngine(), rules=SchedulerRules(longest_backlog_seconds=10))
+    scheduler.submit_final(Wish("a", seconds=5).request)
+    assert scheduler.level is Level.NORMAL
+    scheduler.submit_final(Wish("b", seconds=1).request)
+    assert scheduler.level is Level.SATURATED

@@ -98,7 +98,7 @@ async def a_call() -> AsyncIterator[World]:
     await bus.open_call("c", 1, {})
     call = NodeCall(
         ref=CallRef("c", 1, 0),
-        scheduler=SimpleNamespace(forget=lambda *_: None),
+        scheduler=SimpleNamespace(forget=lambda *_: None, has_final_model=False, beat_factor=1.0),
         bus=bus,
         counts=NodeCounts(),
         whisper_language=lambda tag: None if tag == "auto" else tag,

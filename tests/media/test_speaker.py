@@ -47,7 +47,8 @@ def new_speaker(scheduler=None) -> Speaker:
         call=SimpleNamespace(call="c", epoch=1, started_at_ms=0),
         participant=SimpleNamespace(id="p", speaker="Anna", captioned=True),
         language="en",
-        scheduler=scheduler or SimpleNamespace(forget=lambda *_: None),
+        scheduler=scheduler
+        or SimpleNamespace(forget=lambda *_: None, has_final_model=False, beat_factor=1.0),
         bus=None,
         counts=NodeCounts(),
     )
@@ -97,7 +98,10 @@ async def test_a_speaker_s_own_fault_ends_the_speaker_and_not_the_scheduler(monk
     monkeypatch.setattr(speaker_module, "Captioner", lambda *_, **__: Confused())
     asked = []
     scheduler = SimpleNamespace(
-        forget=lambda *_: None, submit_partial=lambda request: asked.append(request.window())
+        has_final_model=False,
+        beat_factor=1.0,
+        forget=lambda *_: None,
+        submit_partial=lambda request: asked.append(request.window()),
     )
     speaker = new_speaker(scheduler)
     track = Track()

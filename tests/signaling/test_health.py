@@ -17,6 +17,7 @@ class Node:
     streams: int = 3
     capacity: int = 8
     draining: bool = False
+    saturated: bool = False
     recognizer: str = "ready"
 
 
@@ -97,7 +98,8 @@ async def test_a_gateway_without_a_node_says_so_by_leaving_it_out():
         (Node(streams=7, capacity=8), False, True),
         (Node(streams=8, capacity=8), False, False),
         (Node(streams=9, capacity=8), False, False),
+        (Node(saturated=True), False, False),
     ],
 )
-def test_ready_is_who_neither_drains_nor_is_full(node, draining, ready):
+def test_ready_is_who_neither_drains_nor_is_full_nor_saturated(node, draining, ready):
     assert Health("1", node=node, draining=draining).ready is ready

@@ -67,13 +67,24 @@ async def test_no_more_calls_are_placed_than_there_is_room_for(registry):
         NodeStatus("a", capacity=2, streams=3),
         NodeStatus("a", capacity=0),
         NodeStatus("a", capacity=2, draining=True),
+        NodeStatus("a", capacity=2, saturated=True),
     ],
 )
-async def test_a_node_that_is_full_or_draining_takes_no_new_call(registry, status):
+async def test_a_node_that_is_full_draining_or_saturated_takes_no_new_call(registry, status):
     await registry.report(status)
     with pytest.raises(ContractError) as refused:
         await registry.place("call")
     assert refused.value.code == "overloaded"
+    assert refused.value.retry_after_ms > 0
+
+
+async def test_a_new_call_goes_past_a_saturated_node_and_a_call_that_is_there_stays(registry):
+    await registry.report(NodeStatus("a", capacity=10))
+    before = await registry.place("before")
+    await registry.report(NodeStatus("a", capacity=10, saturated=True))
+    await registry.report(NodeStatus("b", capacity=10, streams=9))
+    assert (await registry.place("new")).node == "b"
+    assert await registry.place("before") == before
 
 
 async def test_a_call_stays_where_it_is(registry):

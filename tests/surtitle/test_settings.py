@@ -53,10 +53,23 @@ def test_without_xdg_folders_are_at_home(monkeypatch, tmp_path, value):
     assert cache_folder() == tmp_path / ".cache" / "surtitle"
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (8, 4), (64, 4), (None, 1)])
-def test_the_recognizer_leaves_cores_to_media(monkeypatch, cores, threads):
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"),
+    [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 4, 1), (16, 4, 2), (64, 4, 4), (None, 1, 1)],
+)
+def test_on_a_cpu_there_are_workers_by_cores_and_some_are_left_to_media(
+    monkeypatch, cores, workers, threads
+):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert Settings().threads == threads
+    assert Settings().workers_on("cpu") == workers
+    assert Settings().threads_on("cpu") == threads
+
+
+def test_a_gpu_has_one_worker_and_larger_batches(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert Settings().workers_on("cuda") == 1
+    assert Settings().threads_on("cuda") == 4
+    assert Settings().batch_on("cuda") > Settings().batch_on("cpu") > 1
 
 
 def test_capacity_is_what_is_set_and_else_a_guess_by_device(monkeypatch):
