@@ -56,7 +56,7 @@ fuzz: setup $(VENV)/.installed-dev $(VENV)/.fuzz  ## Look for what breaks the re
 		PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz.$$target $(FUZZ_SECONDS) || exit; \
 	done
 
-bench: setup $(VENV)/.installed-dev  ## Measure delay, accuracy and cost of captions on this machine
+bench: setup $(VENV)/.installed-bench  ## Measure delay, accuracy and cost of captions on this machine
 	$(BIN)/python -m tests.bench.captions $(ARGS)
 
 bench-receive: $(VENV)/.installed-bench  ## Measure what a packet costs, and what is left of audio under loss
