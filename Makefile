@@ -20,9 +20,9 @@ run: setup  ## Run gateway and media node in one process, and print the address 
 demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the terminal
 	$(BIN)/surtitle demo $(ARGS)
 
-test: setup $(VENV)/.installed-dev $(VENV)/.samples web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
+test: setup $(VENV)/.installed-bench $(VENV)/.samples web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
 
-test-python: $(VENV)/.installed-dev $(VENV)/.samples debian
+test-python: $(VENV)/.installed-bench $(VENV)/.samples debian
 	$(BIN)/python -m pytest $(ARGS)
 
 # Janus, coturn and Chromium in a network namespace that the tests make themselves.

@@ -108,7 +108,6 @@ def test_figures_take_their_place_in_the_text(tmp_path):
 
 
 def test_charts_are_drawn_of_whatever_was_measured(tmp_path):
-    pytest.importorskip("matplotlib")
     from tests.bench.charts import draw
 
     late = row(16, 12.0, final_model="base", loss=0.05, word_delay_p50=-0.1)
