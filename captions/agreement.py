@@ -10,6 +10,7 @@ Recognition and Translation by Partial Hypothesis Selection", Interspeech 2020.
 from __future__ import annotations
 
 from collections import deque
+from difflib import SequenceMatcher
 
 from captions.types import HeardWord, join
 
@@ -27,6 +28,12 @@ def agreeing_words(one: tuple[HeardWord, ...], other: tuple[HeardWord, ...]) -> 
             break
         same += 1
     return same
+
+
+def aligned(one: tuple[HeardWord, ...], other: tuple[HeardWord, ...]) -> SequenceMatcher[str]:
+    """Which words two texts have in common, wherever they stand."""
+    a, b = ([spoken_form(word.text) for word in words] for words in (one, other))
+    return SequenceMatcher(None, a, b, autojunk=False)
 
 
 class Agreement:

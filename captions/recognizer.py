@@ -120,7 +120,7 @@ class Recognizer:
                 and tries < len(windows_seconds(windows[n]))
             ]
         return [
-            replace(heard[n], words=without_loop(heard[n].words, window))
+            replace(heard[n], words=cut_loop(heard[n].words, keep=len(window.prefix)))
             for n, window in enumerate(windows)
         ]
 
@@ -304,10 +304,3 @@ def windows_seconds(window: Window) -> list[float]:
     tries = [seconds for seconds in (shortest, second) if seconds < LONGEST_WINDOW_SECONDS]
     # A partial is heard again soon, and 30 s cost as much as many of them.
     return tries if tries and not window.final else [*tries, LONGEST_WINDOW_SECONDS]
-
-
-def without_loop(words: tuple[HeardWord, ...], window: Window) -> tuple[HeardWord, ...]:
-    """The words up to the end of a loop's first time, where they still run away."""
-    if not ran_away(words, len(window.samples)):
-        return words
-    return cut_loop(words, keep=len(window.prefix))

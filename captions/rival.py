@@ -9,10 +9,9 @@ other is more likely. Pure; the weighing is the recognizer's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Final
 
-from captions.agreement import spoken_form
+from captions.agreement import aligned
 from captions.types import HeardWord
 
 MARGIN: Final = 0.5
@@ -45,13 +44,7 @@ def rival(shown: tuple[HeardWord, ...], words: tuple[HeardWord, ...]) -> Rival |
     """What of `shown` stands against the hypothesis `words`; None where nothing does."""
     if not shown:
         return None
-    matcher = SequenceMatcher(
-        None,
-        [spoken_form(word.text) for word in shown],
-        [spoken_form(word.text) for word in words],
-        autojunk=False,
-    )
-    *behind, newest = matcher.get_opcodes()
+    *behind, newest = aligned(shown, words).get_opcodes()
     if all(kind == "equal" for kind, *_ in behind):
         return None
     reading: list[HeardWord] = []

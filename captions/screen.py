@@ -9,11 +9,10 @@ next hypothesis. Pure.
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from itertools import takewhile
 from typing import Final
 
-from captions.agreement import agreeing_words, spoken_form
+from captions.agreement import agreeing_words, aligned
 from captions.types import HeardWord, join
 
 DOUBTFUL: Final = 0.5
@@ -94,13 +93,7 @@ def _continued(old: Words, new: Words) -> Words:
     Nothing is added where they have none near the end of `old`: the place in doubt is
     then not behind us.
     """
-    matcher = SequenceMatcher(
-        None,
-        [spoken_form(word.text) for word in old],
-        [spoken_form(word.text) for word in new],
-        autojunk=False,
-    )
-    common = [block for block in matcher.get_matching_blocks() if block.size]
+    common = [block for block in aligned(old, new).get_matching_blocks() if block.size]
     if not common:
         return old
     end, behind = (common[-1].a + common[-1].size, common[-1].b + common[-1].size)

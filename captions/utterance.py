@@ -17,8 +17,8 @@ import numpy as np
 from captions.agreement import Agreement
 from captions.draft import Draft, placed
 from captions.screen import Screen
+from captions.seam import best_seam, overlap_start
 from captions.types import (
-    SAMPLE_RATE,
     HeardWord,
     Hypothesis,
     Samples,
@@ -38,8 +38,6 @@ _UNLIKELY: Final = -1.0
 _SURE: Final = -0.4
 _LIKELY_LANGUAGE: Final = 0.6
 _MARKS: Final = ".,;:!?…。，、；：！？"
-_OVERLAP_WORDS: Final = 3
-_OVERLAP_LONGEST: Final = to_samples(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +224,7 @@ class Utterance:
         at = self._seam(words)
         if at is None:
             return None
-        overlap = at
-        while (
-            overlap > 0
-            and at - overlap < _OVERLAP_WORDS
-            and words[at - 1].end - words[overlap - 1].start < _OVERLAP_LONGEST
-        ):
-            overlap -= 1
+        overlap = overlap_start(words, at)
         samples = self.samples
         seam = (words[at - 1].end + words[at].start) // 2
         begin = min(words[overlap].start, seam)
@@ -271,21 +263,7 @@ class Utterance:
             and join(words[:n]).startswith(self._agreement.stable_text)
             and join(words[:n])
         ]
-        if not places:
-            return None
-
-        def naturalness(n: int) -> float:
-            gap = (words[n].start - words[n - 1].end) / SAMPLE_RATE
-            text = words[n - 1].text
-            ends_sentence = text.endswith(tuple(".?!。？！"))
-            return gap + (
-                2.0 if ends_sentence else 0.8 if text.endswith(tuple(",;:、，；：")) else 0.0
-            )
-
-        best = max(places, key=naturalness)
-        if naturalness(best) >= 0.3 or self._length >= rules.at_length:
-            return best
-        return None
+        return best_seam(words, places, forced=self._length >= rules.at_length)
 
     def _behind_carried(self, hypothesis: Hypothesis) -> tuple[HeardWord, ...] | None:
         count = len(self._carried)

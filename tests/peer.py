@@ -20,6 +20,16 @@ FRAME = RATE // 50
 aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
 
 
+def frame_at(pcm: np.ndarray, at: int) -> tuple[av.AudioFrame, bool]:
+    """20 ms from sample `at` on, and whether the audio has ended by then: then it is silence."""
+    chunk = pcm[at : at + FRAME]
+    ended = len(chunk) < FRAME
+    chunk = np.pad(chunk, (0, FRAME - len(chunk)))
+    frame = av.AudioFrame.from_ndarray(chunk.reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
+    return frame, ended
+
+
 class Microphone(MediaStreamTrack):
     """PCM in real time behind half a second of silence; then silence."""
 
@@ -39,12 +49,9 @@ class Microphone(MediaStreamTrack):
     async def recv(self) -> av.AudioFrame:
         self.started = self.started or time.monotonic()
         await asyncio.sleep(max(0, self.started + self._at / RATE - time.monotonic()))
-        chunk = self._pcm[self._at : self._at + FRAME]
-        if len(chunk) < FRAME:
+        frame, ended = frame_at(self._pcm, self._at)
+        if ended:
             self.ended.set()
-            chunk = np.pad(chunk, (0, FRAME - len(chunk)))
-        frame = av.AudioFrame.from_ndarray(chunk.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._at, Fraction(1, RATE)
         self._at += FRAME
         return frame
 

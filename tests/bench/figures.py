@@ -49,8 +49,7 @@ class Row:
     skipped_seconds: float  # by participants whose own machine was too slow to speak in time
     degraded: tuple[str, ...]  # reasons of call:state `degraded`, each once
     load_level: int  # surtitle_load_level at its highest
-    windows: int  # recognized; partials published where the server does not count them
-    windows_counted: bool
+    windows: int  # recognized
     elsewhere_cores: float  # busy with neither server nor participants: noise
     gpu_busy: float | None  # mean share of the time, and the most memory; CUDA only
     gpu_memory_mib: int | None

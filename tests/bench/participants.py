@@ -6,14 +6,13 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from fractions import Fraction
 
 import av
 import numpy as np
 from aiortc import MediaStreamTrack
 
 from tests.bench.judge import Spoken, spoken
-from tests.peer import FRAME, RATE, Peer
+from tests.peer import FRAME, RATE, Peer, frame_at
 from tests.recordings import Recording
 
 LEAD_SECONDS = 1.0
@@ -57,12 +56,9 @@ class Voice(MediaStreamTrack):
             skipped = int(-wait * RATE) // FRAME * FRAME
             self._at += skipped
             self.skipped_seconds += skipped / RATE
-        chunk = self._pcm[self._at : self._at + FRAME]
-        if len(chunk) < FRAME:
+        frame, ended = frame_at(self._pcm, self._at)
+        if ended:
             self.ended.set()
-            chunk = np.pad(chunk, (0, FRAME - len(chunk)))
-        frame = av.AudioFrame.from_ndarray(chunk.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._at, Fraction(1, RATE)
         self._at += FRAME
         return frame
 

@@ -188,7 +188,7 @@ def windows_table(figures: Figures) -> str:
             [
                 row.name,
                 str(row.speakers),
-                f"{row.windows}" if row.windows_counted else f"{row.windows} partials",
+                f"{row.windows}",
                 number(reference.window_cpu_seconds * 1000 if reference else None, 0),
                 number(row.recognizer_cpu_seconds, 1),
                 number(figures.thirty(row), 1),

@@ -615,10 +615,15 @@ async def test_a_speakers_next_partial_does_not_wait_for_the_slower_model():
 # --- overload -----------------------------------------------------------------------------------
 
 
-async def test_partials_that_wait_long_stretch_the_beat_and_this_is_declared():
+def held_up() -> tuple[Scheduler, ScriptedEngine, Clock]:
+    """A scheduler whose engine answers nothing until it is opened."""
     engine, clock = ScriptedEngine(), Clock()
     engine.open.clear()
-    scheduler = Scheduler(engine, clock=clock)
+    return Scheduler(engine, clock=clock), engine, clock
+
+
+async def test_partials_that_wait_long_stretch_the_beat_and_this_is_declared():
+    scheduler, _, clock = held_up()
     async with running(scheduler):
         scheduler.submit_partial(Wish("first", speaker="s").request)
         await settle()
@@ -631,9 +636,7 @@ async def test_partials_that_wait_long_stretch_the_beat_and_this_is_declared():
 
 
 async def test_who_waits_only_for_their_own_last_answer_is_not_overload():
-    engine, clock = ScriptedEngine(), Clock()
-    engine.open.clear()
-    scheduler = Scheduler(engine, clock=clock)
+    scheduler, engine, clock = held_up()
     async with running(scheduler):
         for name in "12345":
             scheduler.submit_partial(Wish(name).request)
@@ -647,9 +650,7 @@ async def test_who_waits_only_for_their_own_last_answer_is_not_overload():
 
 
 async def test_a_wait_counts_from_the_first_partial_that_was_not_served():
-    engine, clock = ScriptedEngine(), Clock()
-    engine.open.clear()
-    scheduler = Scheduler(engine, clock=clock)
+    scheduler, _, clock = held_up()
     async with running(scheduler):
         scheduler.submit_final(Wish("final", speaker="other").request)
         await settle()
@@ -660,9 +661,7 @@ async def test_a_wait_counts_from_the_first_partial_that_was_not_served():
 
 
 async def test_when_finals_wait_partials_are_dropped_and_finals_are_not():
-    engine, clock = ScriptedEngine(), Clock()
-    engine.open.clear()
-    scheduler = Scheduler(engine, clock=clock)
+    scheduler, engine, clock = held_up()
     finals = [Wish(f"{n}", speaker=f"s{n}") for n in range(3)]
     before, after = Wish("before", speaker="b"), Wish("after", speaker="a")
     async with running(scheduler):
