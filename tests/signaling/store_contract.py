@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from captions.types import SPOKEN, Caption
-from signaling.store import CallRecord, Search
+from signaling.retention import DAY_MS
+from signaling.store import CallRecord, ParticipantRecord, Search
 from tests.signaling.bus_contract import CALL, final
 
 # The store outlives an example, so each takes a call of its own; a class for each
@@ -22,6 +24,15 @@ PROPERTY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 NUMBERS = itertools.count()
+
+# Retention is told the time, but MongoDB looks at its own clock, too, when nobody asks.
+Y2100_MS = 4_102_444_800_000
+
+
+def day(number: int) -> int:
+    """Midnight of a day of 2100, in milliseconds since the Unix epoch."""
+    return Y2100_MS + number * DAY_MS
+
 
 # What JSON and UTF-8 can carry.
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -45,6 +56,10 @@ async def saved(store, *texts: str, call: str = CALL, started_at_ms: int = 0, **
 async def found(store, text: str = "", **more) -> list[str]:
     captions, _ = await store.search(Search(text=text, **more))
     return [caption.text for caption in captions]
+
+
+def seen(who: str, name: str, first_seen_ms: int, last_seen_ms: int) -> ParticipantRecord:
+    return ParticipantRecord(who, name, first_seen_ms, last_seen_ms)
 
 
 class StoreContract:
@@ -80,6 +95,42 @@ class StoreContract:
             await store.save_call(CallRecord(f"call-{n}", n))
         assert [r.call for r in await store.calls()] == [f"call-{n}" for n in (5, 4, 3, 2, 1)]
         assert [r.call for r in await store.calls(2)] == ["call-5", "call-4"]
+
+    async def test_calls_that_ended_are_listed_by_their_end_the_last_first(self, store):
+        for n in (2, 5, 1, 4, 3):
+            await store.save_call(CallRecord(f"call-{n}", n, 100 - n))
+        await store.save_call(CallRecord("live", 0))
+        assert [r.call for r in await store.ended_before(98, 10)] == ["call-3", "call-4", "call-5"]
+        assert await store.ended_before(96, 10) == [CallRecord("call-5", 5, 95)]
+        assert [r.call for r in await store.ended_before(1000, 2)] == ["call-1", "call-2"]
+        assert await store.ended_before(95, 10) == []
+        await store.save_call(CallRecord("call-5", 5))  # it goes on
+        assert await store.ended_before(96, 10) == []
+
+    # --- participants -------------------------------------------------------------------
+
+    async def test_who_was_there_is_remembered_in_the_order_they_came(self, store):
+        anna, ben = seen("p-anna", "Anna Müller “🙂”", 5, 9), seen("p-ben", "$name", 3, 4)
+        await store.save_participants(CALL, [anna, ben])
+        await store.save_participants("other", [seen("p-anna", "A", 1, 2)])
+        assert await store.participants(CALL) == [ben, anna]
+        assert await store.participants("other") == [seen("p-anna", "A", 1, 2)]
+        assert await store.participants("nobody") == []
+        await store.save_participants(CALL, [])
+        assert await store.participants(CALL) == [ben, anna]
+
+    async def test_who_is_seen_again_was_there_all_the_time_under_the_newest_name(self, store):
+        await store.save_participants(CALL, [seen("p", "Anna", 20, 30)])
+        await store.save_participants(CALL, [seen("p", "Anna M.", 40, 50)])
+        assert await store.participants(CALL) == [seen("p", "Anna M.", 20, 50)]
+        await store.save_participants(CALL, [seen("p", "from before", 10, 25)])
+        assert await store.participants(CALL) == [seen("p", "Anna M.", 10, 50)]
+        await store.save_participants(CALL, [seen("p", "Anonymous", 10, 50)])
+        assert await store.participants(CALL) == [seen("p", "Anonymous", 10, 50)]
+
+    async def test_of_one_who_comes_twice_in_a_batch_both_are_taken(self, store):
+        await store.save_participants(CALL, [seen("p", "b", 5, 9), seen("p", "a", 1, 2)])
+        assert await store.participants(CALL) == [seen("p", "b", 1, 9)]
 
     # --- finals -------------------------------------------------------------------------
 
@@ -191,6 +242,89 @@ class StoreContract:
         await store.save_captions([numbered(8)])
         assert await store.captions(CALL) == []
         assert await store.last_seq(CALL) == {SPOKEN: 9}
+
+    async def test_who_was_there_is_erased_with_what_was_said(self, store):
+        await saved(store, "a")
+        await store.save_participants(CALL, [seen("p-anna", "Anna", 1, 2)])
+        await store.save_participants("other", [seen("p-anna", "Anna", 1, 2)])
+        await store.erase(CALL, {})
+        assert await store.participants(CALL) == []
+        assert len(await store.participants("other")) == 1
+
+    @pytest.mark.parametrize("known", [True, False])
+    async def test_an_erasure_among_late_writers_leaves_nothing(self, store, known):
+        finals = await saved(store, *(f"word {n}" for n in range(12)))
+        late = [numbered(n, f"word {n}") for n in range(13, 25)]
+        if not known:
+            await store.save_captions(late)
+        await asyncio.gather(
+            *(store.save_captions([*finals, *late][n::4]) for n in range(4)),
+            store.erase(CALL, {SPOKEN: 24} if known else {}),
+            *(store.save_captions([*finals, *late][n::3]) for n in range(3)),
+        )
+        assert await store.captions(CALL) == []
+        assert await found(store, "word") == []
+        assert await store.last_seq(CALL) == {SPOKEN: 24}
+        assert await store.erase(CALL, {}) == 0
+
+    # --- retention ----------------------------------------------------------------------
+
+    async def test_a_call_is_kept_for_its_days_and_not_longer(self, store):
+        week = {"retention_days": 7, "language": "de"}
+        finals = await saved(store, "a", started_at_ms=day(0))
+        await store.save_captions([numbered(1, "ä", feed="de")])
+        await store.save_participants(CALL, [seen("p-anna", "Anna", 1, 2)])
+        await saved(store, "b", call="for ever", started_at_ms=day(0))
+        await store.save_call(CallRecord("for ever", day(0), day(1)))
+        await store.save_call(CallRecord(CALL, day(0), day(1), week))
+        assert await store.expire(day(8) - 1) == 0
+        assert await store.captions(CALL) == finals
+        assert await store.expire(day(8)) == 1
+        assert await store.call(CALL) is None
+        assert await store.captions(CALL) == []
+        assert await store.captions(CALL, "de") == []
+        assert await store.participants(CALL) == []
+        assert await found(store) == ["b"]
+        assert await store.expire(day(1000)) == 0
+        assert [r.call for r in await store.calls()] == ["for ever"]
+
+    async def test_a_live_call_does_not_expire_while_there_is_life_in_it(self, store):
+        week = {"retention_days": 7}
+        await store.save_call(CallRecord(CALL, day(0), settings=week))
+        await store.save_call(CallRecord("seen", day(0), settings=week))
+        await store.save_captions([numbered(1, start_ms=5 * DAY_MS)])
+        await store.save_participants("seen", [seen("p", "Anna", day(0), day(6))])
+        assert await store.expire(day(12) - 1) == 0
+        assert await store.expire(day(12)) == 1
+        assert await store.call(CALL) is None
+        assert await store.captions(CALL) == []
+        assert await store.expire(day(13)) == 1
+        assert await store.participants("seen") == []
+
+    async def test_a_call_whose_days_were_changed_or_that_goes_on_expires_by_the_new_rule(
+        self, store
+    ):
+        await saved(store, "a", started_at_ms=day(0))
+        await store.save_call(CallRecord(CALL, day(0), day(1), {"retention_days": 1}))
+        await store.save_call(CallRecord(CALL, day(0), day(1), {"retention_days": 30}))
+        assert await store.expire(day(3)) == 0
+        await store.save_call(CallRecord(CALL, day(0), settings={"retention_days": 1}))
+        await store.save_captions([numbered(2, "b", start_ms=40 * DAY_MS)])
+        assert await store.expire(day(31)) == 0
+        await store.save_call(CallRecord(CALL, day(0), day(41), {}))
+        assert await store.expire(day(1000)) == 0
+        assert len(await store.captions(CALL)) == 2
+
+    async def test_a_call_of_an_expired_id_begins_anew(self, store):
+        await saved(store, "a", "b", started_at_ms=day(0))
+        await store.save_call(CallRecord(CALL, day(0), day(1), {"retention_days": 1}))
+        assert await store.expire(day(2)) == 1
+        seq = (await store.last_seq(CALL)).get(SPOKEN, 0) + 1
+        await store.save_call(CallRecord(CALL, day(3)))
+        await store.save_captions([numbered(seq, "c")])
+        assert [c.text for c in await store.captions(CALL)] == ["c"]
+        assert await found(store, since_ms=day(3)) == ["c"]
+        assert await store.expire(day(1000)) == 0
 
     # --- searching ----------------------------------------------------------------------
 
