@@ -123,7 +123,8 @@ class Caption:
     The key is (call, utterance, language). A higher `revision` replaces the whole text
     of its key; exactly one revision is `final`, the highest. `stable` counts the leading
     characters of `text` that no later revision changes. `seq` is None until a final has
-    been published; times are milliseconds since the call started.
+    been published; times are milliseconds since the call started. `gap_ms` is how long, before
+    this, the participant's speech was not captioned because the captioner failed.
     """
 
     call: str
@@ -142,6 +143,7 @@ class Caption:
     words: tuple[Word, ...] | None = None
     feed: str = SPOKEN
     seq: int | None = None
+    gap_ms: int | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -174,6 +176,8 @@ class Caption:
             wire["confidence"] = self.confidence
         if self.words is not None:
             wire["words"] = [word.to_wire() for word in self.words]
+        if self.gap_ms is not None:
+            wire["gap_ms"] = self.gap_ms
         return wire
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from captions.scheduler import Scheduler
 from captions.types import Caption
 from media.captions_back import CaptionsBack
 from media.counts import NodeCounts
+from media.pauses import Pauses
+from media.publisher import Publisher
 from media.receiver import ReceiveCounts
 from media.source import (
     CallSource,
@@ -28,7 +31,7 @@ from media.sources.direct import DirectSource
 from media.speaker import Speaker
 from media.track import Track
 from signaling.bus import Bus
-from signaling.errors import ContractError
+from signaling.errors import ContractError, Unreachable
 from signaling.messages import (
     Arrived,
     CallEvent,
@@ -39,6 +42,7 @@ from signaling.messages import (
     Participant,
     Publishing,
 )
+from signaling.presence import Presence, tell
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +51,10 @@ CONNECT_SECONDS: Final = 15.0
 
 MOST_EVENTS: Final = 10_000
 """Events of one call that wait for the bus. An SFU that brings more at once is at fault."""
+
+
+RETURN_SECONDS: Final = 5.0
+"""Who is found at a moved call's SFU this soon was in it before, and lacks captions meanwhile."""
 
 
 class NodeCall:
@@ -58,6 +66,7 @@ class NodeCall:
         ref: CallRef,
         scheduler: Scheduler,
         bus: Bus,
+        presence: Presence,
         counts: NodeCounts,
         whisper_language: Callable[[str], str | None],
     ) -> None:
@@ -70,8 +79,16 @@ class NodeCall:
         self._captions_back: CaptionsBack | None = None
         self._language = "auto"  # of whom the SFU names none
         self._scheduler = scheduler
-        self._bus = bus
+        self._presence = presence
         self._counts = counts
+        self._publisher = Publisher(
+            call=ref,
+            bus=bus,
+            counts=counts,
+            on_published=self._published,
+            on_fenced=self._on_fenced,
+        )
+        self._begun = time.monotonic()
         self._whisper_language = whisper_language
         self._speakers: dict[Track, Speaker] = {}
         self._tasks: dict[Track, asyncio.Task[None]] = {}
@@ -141,11 +158,13 @@ class NodeCall:
         try:
             async with self._publishing:
                 self._publishing.create_task(self._publish_events())
+                self._publishing.create_task(self._publisher.run())
                 try:
                     async with self._sources:
                         self._sources.create_task(self.direct.run(self._take))
                         self._running.set()
                 finally:
+                    self._publisher.close()
                     if self._captions_back:
                         self._captions_back.close()
                     await self._events.put(None)
@@ -169,6 +188,29 @@ class NodeCall:
         """Stop receiving everybody; returns when the last word is published. Idempotent."""
         await self._close_sources()
         await self._closed.wait()
+
+    def abandon(self) -> None:
+        """The call has another owner: publish nothing more, and receive nobody. Idempotent."""
+        self._publisher.fence()
+
+    def restore(self) -> None:
+        """What is shared lost its memory: give back what is known here of what was said."""
+        self._publisher.restore()
+
+    def forget_words(self) -> None:
+        """The transcript was erased."""
+        self._publisher.forget_words()
+
+    def tell_health(self, why: str | None) -> None:
+        """Tell gateways why captions are not what they should be, None where they are."""
+        self._tell_gateways(CallHealth(self.ref.call, "degraded" if why else "live", why))
+
+    def _on_fenced(self) -> None:
+        if self._running.is_set() and not self._closing:
+            self._closing = True
+            for track in list(self._speakers):
+                track.close()
+            self._sources.create_task(self._close_sources())
 
     async def _close_sources(self) -> None:
         self._closing = True
@@ -223,7 +265,7 @@ class NodeCall:
     def _take(self, event: SourceEvent) -> None:
         match event:
             case TrackStarted(participant, track):
-                speaker = self._new_speaker(self.participants[participant])
+                speaker = self._new_speaker(self.participants[participant], track)
                 self._speakers[track] = speaker
                 self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
             case TrackEnded(_, track):
@@ -250,19 +292,40 @@ class NodeCall:
             self._counts.events_dropped += 1
 
     async def _publish_events(self) -> None:
+        pauses, never = Pauses(first_seconds=0.1, longest_seconds=1.0), asyncio.Event()
         while (event := await self._events.get()) is not None:
-            await self._bus.publish_event(event)
+            while not self._publisher.fenced:
+                try:
+                    await self._tell(event)
+                    pauses.reset()
+                    break
+                except Unreachable:
+                    await pauses.wait(never)
 
-    def _new_speaker(self, participant: Participant) -> Speaker:
+    async def _tell(self, event: CallEvent) -> None:
+        shared = await tell(self._presence, event, self.ref.epoch)
+        if isinstance(event, Arrived) and shared:
+            person = shared.people.get(event.participant.id)
+            if person and person.seated:
+                self.update(person.participant)  # stands above what the SFU says
+
+    def _new_speaker(self, participant: Participant, track: Track) -> Speaker:
         return Speaker(
             call=self.ref,
             participant=participant,
             language=self._whisper_language(participant.language),
             scheduler=self._scheduler,
-            bus=self._bus,
+            publish=self._publisher.put,
             counts=self._counts,
-            on_published=self._published,
+            interrupted_at_ms=self._interrupted_at_ms(participant, track),
         )
+
+    def _interrupted_at_ms(self, participant: Participant, track: Track) -> int | None:
+        """Since when a speaker of this track lacks captions: who comes at once was there before."""
+        if track in self.direct.tracks:
+            return participant.interrupted_at_ms
+        at_once = time.monotonic() - self._begun < RETURN_SECONDS
+        return self.ref.interrupted_at_ms if at_once else None
 
     def _published(self, caption: Caption) -> None:
         if self._captions_back:

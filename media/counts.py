@@ -13,6 +13,8 @@ class NodeCounts:
 
     audio_seconds: float = 0.0
     finals: int = 0
+    finals_fenced: int = 0
+    """Not published, since the call has another owner by now."""
     partials: int = 0
     speakers_failed: int = 0
     calls_failed: int = 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import structlog
 
@@ -18,14 +19,20 @@ from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
 from media.source import CallSource
 from signaling.bus import Bus
-from signaling.errors import ContractError
-from signaling.messages import CallHealth, CallRef, Candidate, Participant
-from signaling.registry import NodeStatus, Registry
+from signaling.errors import ContractError, Unreachable
+from signaling.messages import CallRef, Candidate, Participant
+from signaling.presence import Presence
+from signaling.registry import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    NodeStatus,
+    Orders,
+    Registry,
+)
+from signaling.shared_call import lost, now_ms
 from signaling.sources import AnySource
 
 log = structlog.get_logger(__name__)
-
-HEARTBEAT_SECONDS: Final = 1.0
 
 SourceFactory = Callable[[AnySource], CallSource]
 """Makes the source of a call; `ContractError` where it may or can not be."""
@@ -43,13 +50,25 @@ class Node:
         bus: Bus,
         registry: Registry,
         sources: SourceFactory,
+        presence: Presence,
         final_engine: Engine | None = None,
         rules: SchedulerRules | None = None,
+        drain_seconds: float = 0.0,
     ) -> None:
         """`capacity` is the number of speakers that this machine captions at once.
 
-        `final_engine` makes the finals, where there is one.
+        `final_engine` makes the finals, where there is one. `drain_seconds` is how long gateways
+        may take at the end to give the calls to other nodes, where there are some.
         """
+        self.url = ""
+        """Where its control API is, for the registry; empty within one process."""
+        self.asked_to_drain = asyncio.Event()
+        """Set when an operator asks for it, by the registry."""
+        self._presence = presence
+        self._drain_seconds = drain_seconds
+        self._memory = ""  # of the registry, by name
+        self._reported = time.monotonic()
+        self._emptied = asyncio.Event()
         self.id = node_id
         self.capacity = capacity
         self.draining = False
@@ -100,6 +119,7 @@ class Node:
         for watched in (self.engine, self.final_engine):
             if watched:
                 watched.on_state = self._stirred.set
+        await self._disown()
         await self._report()
         self._tasks = [
             self._group.create_task(self.scheduler.run()),
@@ -111,13 +131,33 @@ class Node:
         await self.drain()
         for task in self._tasks:
             task.cancel()
-        await self._registry.withdraw(self.id)
+        try:
+            await self._registry.withdraw(self.id)
+        except Unreachable:
+            log.warning("the lease runs out by itself: the registry is out of reach")
         await self._group.__aexit__(None, None, None)
 
+    async def _disown(self) -> None:
+        """What a process of this name had before is lost with it: others are to take it."""
+        for name, summary in (await self._presence.summaries()).items():
+            if summary.node == self.id:
+                await self._presence.change(
+                    name,
+                    lambda call: lost(call, now_ms()) if call and call.node == self.id else call,
+                )
+
     async def drain(self) -> None:
-        """Take no new calls and end those there are; every last word becomes final."""
+        """Take no new calls and let go those there are; every last word becomes final.
+
+        They go on at other nodes, where there are some with room for them.
+        """
         self.draining = True
-        await self._report()
+        await self._try_to_report()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                while self._calls and await self._others_take_calls():
+                    self._emptied.clear()
+                    await self._emptied.wait()
         await asyncio.gather(*(call.close() for call in list(self._calls.values())))
 
     async def start(self, call: CallRef, source: AnySource, language: str) -> Mapping[str, Any]:
@@ -145,21 +185,32 @@ class Node:
         if call.call in self._calls:
             self._calls[call.call].update(participant)
 
-    async def end(self, call: CallRef) -> None:
+    async def forget_words(self, call: CallRef) -> None:
         """See `NodeApi`."""
         if call.call in self._calls:
-            await self._calls[call.call].close()
+            self._calls[call.call].forget_words()
+
+    async def end(self, call: CallRef) -> None:
+        """See `NodeApi`."""
+        there = self._calls.get(call.call)
+        if there and there.ref.epoch <= call.epoch:
+            await there.close()
 
     def _begun(self, ref: CallRef) -> NodeCall:
         call = self._calls.get(ref.call)
-        if call:
+        if call and call.ref.epoch > ref.epoch:
+            raise ContractError("conflict", "the call has moved", 1000)
+        if call and call.ref.epoch == ref.epoch:
             return call
         if self.draining:
             raise ContractError("unavailable", "the node is draining", 1000)
+        if call:  # it has been elsewhere since
+            call.abandon()
         call = self._calls[ref.call] = NodeCall(
             ref=ref,
             scheduler=self.scheduler,
             bus=self._bus,
+            presence=self._presence,
             counts=self.counts,
             whisper_language=self._whisper_language,
         )
@@ -168,7 +219,7 @@ class Node:
 
     def _call(self, ref: CallRef) -> NodeCall:
         call = self._calls.get(ref.call)
-        if call is None:
+        if call is None or call.ref.epoch != ref.epoch:
             raise ContractError("conflict", "send an offer first")
         return call
 
@@ -181,6 +232,7 @@ class Node:
         finally:
             if self._calls.get(call.ref.call) is call:
                 del self._calls[call.ref.call]
+            self._emptied.set()
 
     def _whisper_language(self, tag: str) -> str | None:
         """The model's code for a BCP 47 tag; None to detect, also where it has none."""
@@ -192,13 +244,13 @@ class Node:
         while True:
             self._stirred.clear()
             level = self.scheduler.look()
-            await self._report()
-            await self._tell_health(trouble(self.engine.state, self._final_state, level))
+            await self._try_to_report()
+            self._tell_health(trouble(self.engine.state, self._final_state, level))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._stirred.wait()
 
-    async def _tell_health(self, why: str | None) -> None:
+    def _tell_health(self, why: str | None) -> None:
         """Tell each call's gateways what they do not know yet; new calls count as live."""
         before, self._told = self._told, {}
         for call in list(self._calls.values()):
@@ -206,11 +258,51 @@ class Node:
                 continue  # worse, and told already; told again of this when that is over
             self._told[call] = why
             if before.get(call) != why:
-                health = CallHealth(call.ref.call, "degraded" if why else "live", why)
-                await self._bus.publish_event(health)
+                call.tell_health(why)
 
-    async def _report(self) -> None:
+    async def _try_to_report(self) -> None:
+        try:
+            orders = await self._report()
+            away_seconds = time.monotonic() - self._reported
+            self._reported = time.monotonic()
+            if self._memory not in ("", orders.memory):
+                log.warning("what is shared was lost: telling it anew")
+                for call in self._calls.values():
+                    call.restore()
+            elif away_seconds > LEASE_SECONDS:
+                await self._drop_what_moved()
+            self._memory = orders.memory
+            if orders.drain:
+                self.asked_to_drain.set()
+        except Unreachable:
+            log.info("heartbeat not sent: the registry is out of reach")
+
+    async def _drop_what_moved(self) -> None:
+        """After a time without a lease: the calls that others have by now are theirs."""
+        log.warning("the lease had run out")
+        for call in list(self._calls.values()):
+            shared = await self._presence.read(call.ref.call)
+            mine = shared and (self.id, call.ref.epoch) in (
+                (shared.node, shared.epoch),
+                shared.leaving,
+            )
+            if not mine:
+                call.abandon()
+
+    async def _others_take_calls(self) -> bool:
+        try:
+            nodes = await self._registry.nodes()
+        except Unreachable:
+            return False
+        return any(node.takes_calls for node in nodes if node.status.id != self.id)
+
+    async def _report(self) -> Orders:
         status = NodeStatus(
-            self.id, self.capacity, self.streams, self.draining, saturated=self.saturated
+            self.id,
+            self.capacity,
+            self.streams,
+            self.draining,
+            url=self.url,
+            saturated=self.saturated,
         )
-        await self._registry.report(status)
+        return await self._registry.report(status)

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt to reach an SFU that is lost or has nothing yet."""
+"""How long to wait before the next attempt to reach what is lost or has nothing yet."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ class Pauses:
     By chance, so that calls that were lost together do not come back together.
     """
 
-    def __init__(self) -> None:
-        self._seconds = FIRST_SECONDS
+    def __init__(
+        self, first_seconds: float = FIRST_SECONDS, longest_seconds: float = LONGEST_SECONDS
+    ) -> None:
+        self._first_seconds = first_seconds
+        self._longest_seconds = longest_seconds
+        self._seconds = first_seconds
 
     def reset(self) -> None:
         """It went well: the next pause is the shortest."""
-        self._seconds = FIRST_SECONDS
+        self._seconds = self._first_seconds
 
     def next(self, asked_seconds: float | None = None) -> float:
         """Seconds to wait now, at least what the server asked for within reason."""
         seconds = self._seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        self._seconds = min(2 * self._seconds, LONGEST_SECONDS)
+        self._seconds = min(2 * self._seconds, self._longest_seconds)
         return max(seconds, min(asked_seconds or 0.0, LONGEST_ASKED_SECONDS))
 
     async def wait(self, closed: asyncio.Event, asked_seconds: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""One speaker: their PCM to captions on the bus."""
+"""One speaker: their PCM to captions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from captions.vad import VoiceActivity
 from captions.window import Window
 from media.counts import NodeCounts
 from media.track import Track
-from signaling.bus import Bus, Fenced
 from signaling.messages import CallRef, Participant
 
 log = structlog.get_logger(__name__)
@@ -32,7 +31,10 @@ LAST_WORDS_SECONDS: Final = 15.0
 
 
 class Speaker:
-    """Captions one track of one participant. `run` ends behind the track's last final."""
+    """Captions one track of one participant. `run` ends behind the track's last final.
+
+    `publish` takes each caption at once, and never waits.
+    """
 
     def __init__(
         self,
@@ -41,17 +43,18 @@ class Speaker:
         participant: Participant,
         language: str | None,
         scheduler: Scheduler,
-        bus: Bus,
+        publish: Callable[[Caption], None],
         counts: NodeCounts,
-        on_published: Callable[[Caption], None] = lambda _: None,
+        interrupted_at_ms: int | None = None,
     ) -> None:
-        """`on_published` takes each caption as the bus numbered it."""
+        """`interrupted_at_ms`, since the Unix epoch: since when another node's captions lack."""
         self._call = call
         self.participant = participant
         self._scheduler = scheduler
-        self._bus = bus
+        self._publish = publish
         self._counts = counts
-        self._on_published = on_published
+        self._interrupted_at_ms = interrupted_at_ms
+        self._gap_ms: int | None = None  # to be marked on the next final
         self._captioner = Captioner(
             VoiceActivity(),
             lambda: f"u-{secrets.token_hex(6)}",
@@ -59,10 +62,8 @@ class Speaker:
             tentative=scheduler.has_final_model,
         )
         self._zero_ms = 0  # the track's first sample, since the call started
-        self._speaking_to: list[Caption] = []
-        self._drafted = asyncio.Event()
         self._unanswered = 0
-        self._ended = False
+        self._all_answered = asyncio.Event()
         self._fault: Exception | None = None
         self._started = False
 
@@ -72,21 +73,21 @@ class Speaker:
 
     async def run(self, track: Track) -> None:
         """Caption until `track` is closed, and then until the last final is published."""
-        async with asyncio.TaskGroup() as tasks:
-            publishing = tasks.create_task(self._publish())
-            try:
-                await self._receive(track)
-            finally:
-                self._submit(self._captioner.flush())
-                self._ended = True
-                self._drafted.set()
-            try:
-                async with asyncio.timeout(LAST_WORDS_SECONDS):
-                    await asyncio.shield(publishing)
-            except TimeoutError:
-                log.error("last words not recognized in time", unanswered=self._unanswered)
-                publishing.cancel()
+        try:
+            await self._receive(track)
+        finally:
+            self._submit(self._captioner.flush())
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                while self._unanswered:
+                    self._all_answered.clear()
+                    await self._all_answered.wait()
+        except TimeoutError:
+            log.error("last words not recognized in time", unanswered=self._unanswered)
+        finally:
             self._scheduler.forget(self._call.call, self.participant.id)
+        if self._fault:
+            raise self._fault
 
     async def _receive(self, track: Track) -> None:
         while True:
@@ -109,6 +110,9 @@ class Speaker:
             self._started = True
             now_ms = round(time.time() * 1000) - self._call.started_at_ms
             self._zero_ms = max(0, now_ms - to_ms(chunk.end))
+            if self._interrupted_at_ms is not None:
+                since_ms = self._interrupted_at_ms - self._call.started_at_ms
+                self._gap_ms = max(0, self._zero_ms - since_ms)
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
         self._captioner.beat_factor = self._scheduler.beat_factor
         if self.participant.captioned:
@@ -143,45 +147,19 @@ class Speaker:
             return None
 
     def _answer(self, due: Due, hypothesis: Hypothesis | None) -> None:
-        if due.final:
-            self._unanswered -= 1
         try:
-            self._draft(due, hypothesis)
+            for draft in self._captioner.heard(due, hypothesis):
+                self._publish(self._caption(draft))
         except Exception as fault:  # as above
             self._fault = self._fault or fault
-        self._drafted.set()
-
-    def _draft(self, due: Due, hypothesis: Hypothesis | None) -> None:
-        for draft in self._captioner.heard(due, hypothesis):
-            caption = self._caption(draft)
-            # A newer partial stands for an older one that is not published yet.
-            waiting = self._speaking_to
-            if waiting and not waiting[-1].final and waiting[-1].key == caption.key:
-                waiting.pop()
-            waiting.append(caption)
-
-    async def _publish(self) -> None:
-        while not (self._ended and self._unanswered == 0 and not self._speaking_to):
-            if not self._speaking_to:
-                self._drafted.clear()
-                await self._drafted.wait()
-                continue
-            caption = self._speaking_to.pop(0)
-            try:
-                if caption.final:
-                    caption = await self._bus.publish_final(self._call.epoch, caption)
-                    self._counts.finals += 1
-                else:
-                    await self._bus.publish_partial(self._call.epoch, caption)
-                    self._counts.partials += 1
-                self._on_published(caption)
-            except Fenced:
-                log.warning("the call has another owner; captions dropped")
-                self._speaking_to.clear()
+        if due.final:
+            self._unanswered -= 1
+            self._all_answered.set()
 
     def _caption(self, draft: Draft) -> Caption:
-        words = None
+        words, gap_ms = None, None
         if draft.final:
+            gap_ms, self._gap_ms = self._gap_ms, None
             words = tuple(
                 Word(
                     word.text.strip(),
@@ -206,6 +184,7 @@ class Speaker:
             end_ms=self._ms(draft.end),
             confidence=draft.confidence,
             words=words,
+            gap_ms=gap_ms,
         )
 
     def _ms(self, samples: int) -> int:

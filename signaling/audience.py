@@ -1,4 +1,4 @@
-"""Whom a call reaches: the sockets of its seats, in groups, and what they are told."""
+"""Whom a call reaches: the sockets of its seats here, in groups, and what they are told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from signaling.bus import Bus
 from signaling.fanout import Fanout
 from signaling.messages import Participant
 from signaling.room import Room, Seat
+from signaling.shared_call import MOVED, Person, SharedCall
 
 
 class Sockets(Protocol):
@@ -35,10 +36,10 @@ def feed_group(call: str, feed: str) -> str:
     return f"feed/{call}/{feed}"
 
 
-def state_of(room: Room) -> dict[str, Any]:
+def state_of(shared: SharedCall) -> dict[str, Any]:
     """The payload of `call:state`."""
-    reason = {"reason": room.reason} if room.reason else {}
-    return {"state": room.state, "captioning": room.captioning} | reason
+    reason = {"reason": shared.reason} if shared.reason else {}
+    return {"state": shared.state, "captioning": shared.captioning} | reason
 
 
 class Audience:
@@ -70,22 +71,49 @@ class Audience:
     async def dismiss(self, room: Room) -> None:
         """The call has ended: everybody is told, behind the last caption."""
         await self.fanout.finish(room.call)
-        await self.tell_state(room)
+        await self._tell_state(room)
         for seat in list(room.seats.values()):
             await self._leave_groups(seat)
 
-    async def tell_participant(
+    async def tell_changes(self, room: Room, before: SharedCall) -> None:
+        """Tell everybody here what is new in the call since `before`."""
+        now = room.shared
+        for who, person in before.people.items():
+            if who not in now.people:
+                await self._tell_participant(room, "left", person.participant)
+        for who, person in now.people.items():
+            await self._tell_person(room, before.people.get(who), person)
+        if state_of(now) != state_of(before):
+            await self._tell_state(room)
+        if now.node and before.epoch not in (0, now.epoch):
+            await self._ask_for_offers(room)
+
+    async def _tell_person(self, room: Room, before: Person | None, now: Person) -> None:
+        if before and before.participant.to_wire() == now.participant.to_wire():
+            return
+        # Who has just come is told in the acknowledgement.
+        skip = now.socket if before is None or before.socket != now.socket else None
+        await self._tell_participant(room, "updated" if before else "joined", now.participant, skip)
+
+    async def _tell_participant(
         self, room: Room, event: str, participant: Participant, skip: str | None = None
     ) -> None:
-        """Tell everybody in the call who came, changed or went."""
-        payload = {"event": event, "participant": participant.to_wire()}
+        wire = participant.to_wire()
+        if event == "left":
+            wire["publishing"] = False
         for seat in list(room.seats.values()):
             if seat.socket != skip:
+                payload = {"event": event, "participant": wire}
                 await self._sockets.emit("call:participant", payload, seat.socket)
 
-    async def tell_state(self, room: Room) -> None:
-        """Tell everybody in the call how it is."""
-        await self._sockets.emit("call:state", state_of(room), call_group(room.call))
+    async def _ask_for_offers(self, room: Room) -> None:
+        """The call has another node, which has nobody's audio yet."""
+        for seat in list(room.seats.values()):
+            if seat.participant and (seat.offered or seat.participant in room.shared.awaited):
+                await self._sockets.emit("media:reoffer", {"reason": MOVED}, seat.socket)
+
+    async def _tell_state(self, room: Room) -> None:
+        await self._sockets.emit("call:state", state_of(room.shared), call_group(room.call))
 
     async def _leave_groups(self, seat: Seat) -> None:
         await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))

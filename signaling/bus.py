@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from captions.types import Caption
-from signaling.messages import CallEvent
+from signaling.channels import Channels
 
 KEPT_FINALS: Final = 2000
 """Finals of a feed that the bus remembers; older ones are in the store."""
@@ -25,7 +25,11 @@ LISTENER_QUEUE: Final = 1024
 
 
 class Fenced(Exception):
-    """The publisher's epoch is over: the call has another owner."""
+    """The publisher's epoch is over: the call has another owner, or has ended."""
+
+
+class Unopened(Exception):
+    """The bus knows nothing of the call, as where it lost its memory: `restore` it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,21 @@ class Unwritten:
     caption: Caption
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event for one socket of another gateway."""
+
+    socket: str
+    event: str
+    payload: dict[str, Any]
+
+
 class Bus(Protocol):
-    """What gateways and nodes publish to and listen on."""
+    """What gateways and nodes publish to and listen on.
+
+    Every method raises `Unreachable` where the bus is out of reach just now. What listens
+    goes on by itself once it is back, and then has all finals of meanwhile.
+    """
 
     async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
         """Begin (or go on with) a call: older epochs are fenced from now on.
@@ -48,26 +65,27 @@ class Bus(Protocol):
     async def publish_final(self, epoch: int, caption: Caption) -> Caption:
         """Number, keep and pass on a final; the same one again changes nothing.
 
-        Returns the numbered caption. Raises `Fenced`.
+        Returns the numbered caption. Raises `Fenced` or `Unopened`.
         """
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
-        """Pass on a partial and forget it. Raises `Fenced`."""
+        """Pass on a partial and forget it. Raises `Fenced` or `Unopened`."""
 
-    async def publish_event(self, event: CallEvent) -> None:
-        """Tell the gateways of a call."""
+    async def restore(self, call: str, epoch: int, finals: Sequence[Caption]) -> None:
+        """Give back to a bus that lost its memory what a node still has of its call.
+
+        `finals` are numbered, in order of `seq` by feed; those it knows change nothing.
+        Raises `Fenced`.
+        """
 
     def listen(self, call: str, feed: str) -> AbstractAsyncContextManager[AsyncIterator[Caption]]:
         """Captions of a feed from now on. A slow listener loses the oldest."""
 
-    def listen_events(self, call: str) -> AbstractAsyncContextManager[AsyncIterator[CallEvent]]:
-        """Events of a call from now on."""
-
     async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
         """Finals after `seq`, None where the bus does not (or no longer) remember that far."""
 
-    async def last_seq(self, call: str, feed: str) -> int:
-        """The newest `seq` of a feed, 0 before the first."""
+    async def last_seq(self, call: str, feed: str) -> int | None:
+        """The newest `seq` of a feed, 0 before the first; None of a call it does not know."""
 
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """Wait for finals that are not acknowledged; at most `limit`, oldest first."""
@@ -82,47 +100,19 @@ class Bus(Protocol):
         """Forget the finals of a call; returns the newest `seq` by feed. Numbers go on."""
 
     async def end_call(self, call: str) -> None:
-        """Nothing more will be published: listeners come to their end behind what was."""
+        """Nothing more is published: listeners come to their end behind what was.
+
+        Whoever owned the call until now is fenced.
+        """
 
     async def forget(self, call: str) -> None:
         """Keep nothing of an ended call, once the store has it. Unwritten finals stay."""
 
+    async def post(self, gateway: str, letter: Letter) -> None:
+        """Send an event to a socket of another gateway; it may get lost."""
 
-K = TypeVar("K")
-T = TypeVar("T")
-
-
-class _Channels(Generic[K, T]):
-    """Channels that somebody listens to: a bounded queue for each listener."""
-
-    def __init__(self) -> None:
-        self._queues: defaultdict[K, set[asyncio.Queue[T | None]]] = defaultdict(set)
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(list(self._queues))
-
-    def publish(self, channel: K, message: T | None) -> None:
-        """Pass on a message; None ends the listeners."""
-        for queue in self._queues.get(channel, ()):
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(message)
-
-    @asynccontextmanager
-    async def listen(self, channel: K) -> AsyncIterator[AsyncIterator[T]]:
-        queue: asyncio.Queue[T | None] = asyncio.Queue(LISTENER_QUEUE)
-        self._queues[channel].add(queue)
-
-        async def messages() -> AsyncIterator[T]:
-            while (message := await queue.get()) is not None:
-                yield message
-
-        try:
-            yield messages()
-        finally:
-            self._queues[channel].discard(queue)
-            if not self._queues[channel]:
-                del self._queues[channel]
+    def letters(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Letter]]:
+        """What is posted to a gateway from now on."""
 
 
 @dataclass(slots=True)
@@ -138,8 +128,9 @@ class MemoryBus:
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
         self._feeds: defaultdict[tuple[str, str], _Feed] = defaultdict(_Feed)
-        self._captions = _Channels[tuple[str, str], Caption]()
-        self._events = _Channels[str, CallEvent]()
+        self._ended: set[str] = set()
+        self._captions = Channels[tuple[str, str], Caption](LISTENER_QUEUE)
+        self._letters = Channels[str, Letter](LISTENER_QUEUE)
         self._unwritten: dict[int, Caption] = {}
         self._entries = itertools.count(1)
         self._more = asyncio.Event()
@@ -148,6 +139,7 @@ class MemoryBus:
     async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
         """See `Bus`."""
         self._epochs[call] = max(epoch, self._epochs.get(call, 0))
+        self._ended.discard(call)
         self._to_forget.discard(call)
         for feed, seq in last_seq.items():
             kept = self._feeds[(call, feed)]
@@ -160,15 +152,8 @@ class MemoryBus:
         known = kept.by_utterance.get(caption.utterance)
         if known:
             return known
-        kept.last_seq += 1
-        numbered = caption.numbered(kept.last_seq)
-        if len(kept.finals) == KEPT_FINALS:
-            kept.by_utterance.pop(kept.finals[0].utterance, None)
-        kept.finals.append(numbered)
-        kept.by_utterance[caption.utterance] = numbered
-        self._unwritten[next(self._entries)] = numbered
-        self._more.set()
-        self._captions.publish((caption.call, caption.feed), numbered)
+        numbered = caption.numbered(kept.last_seq + 1)
+        self._keep(kept, numbered)
         return numbered
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
@@ -176,17 +161,18 @@ class MemoryBus:
         self._check(epoch, caption.call)
         self._captions.publish((caption.call, caption.feed), caption)
 
-    async def publish_event(self, event: CallEvent) -> None:
+    async def restore(self, call: str, epoch: int, finals: Sequence[Caption]) -> None:
         """See `Bus`."""
-        self._events.publish(event.call, event)
+        self._epochs.setdefault(call, epoch)
+        self._check(epoch, call)
+        for final in finals:
+            kept = self._feeds[(call, final.feed)]
+            if final.utterance not in kept.by_utterance:
+                self._keep(kept, final)
 
     def listen(self, call: str, feed: str) -> AbstractAsyncContextManager[AsyncIterator[Caption]]:
         """See `Bus`."""
         return self._captions.listen((call, feed))
-
-    def listen_events(self, call: str) -> AbstractAsyncContextManager[AsyncIterator[CallEvent]]:
-        """See `Bus`."""
-        return self._events.listen(call)
 
     async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
         """See `Bus`."""
@@ -198,8 +184,10 @@ class MemoryBus:
             return None
         return [final for final in kept.finals if (final.seq or 0) > seq]
 
-    async def last_seq(self, call: str, feed: str) -> int:
+    async def last_seq(self, call: str, feed: str) -> int | None:
         """See `Bus`."""
+        if call not in self._epochs:
+            return None
         return self._feeds.get((call, feed), _Feed()).last_seq
 
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
@@ -242,7 +230,8 @@ class MemoryBus:
         for channel in self._captions:
             if channel[0] == call:
                 self._captions.publish(channel, None)
-        self._events.publish(call, None)
+        if call in self._epochs:
+            self._ended.add(call)
 
     async def forget(self, call: str) -> None:
         """See `Bus`."""
@@ -253,7 +242,27 @@ class MemoryBus:
         for key in [key for key in self._feeds if key[0] == call]:
             del self._feeds[key]
         self._epochs.pop(call, None)
+        self._ended.discard(call)
+
+    async def post(self, gateway: str, letter: Letter) -> None:
+        """See `Bus`."""
+        self._letters.publish(gateway, letter)
+
+    def letters(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Letter]]:
+        """See `Bus`."""
+        return self._letters.listen(gateway)
+
+    def _keep(self, kept: _Feed, numbered: Caption) -> None:
+        kept.last_seq = max(kept.last_seq, numbered.seq or 0)
+        if len(kept.finals) == KEPT_FINALS:
+            kept.by_utterance.pop(kept.finals[0].utterance, None)
+        kept.finals.append(numbered)
+        kept.by_utterance[numbered.utterance] = numbered
+        self._unwritten[next(self._entries)] = numbered
+        self._more.set()
+        self._captions.publish((numbered.call, numbered.feed), numbered)
 
     def _check(self, epoch: int, call: str) -> None:
-        if epoch < self._epochs.get(call, 0):
+        # A call that is not known has been forgotten: what is in memory is never lost.
+        if call in self._ended or call not in self._epochs or epoch < self._epochs[call]:
             raise Fenced(f"epoch {epoch} of the call is over")

@@ -1,20 +1,23 @@
 """What can be done with calls, whichever door it comes through.
 
 Every method raises `ContractError` with what the caller is to be told. A method that
-changes a room holds the room's lock.
+changes who sits in a room holds the room's lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from captions.types import SPOKEN
 from signaling.audience import Sockets, state_of
+from signaling.bus import Bus, Letter
+from signaling.contained import contained
 from signaling.errors import ContractError
+from signaling.lifecycle import CallEnded
 from signaling.messages import (
     Candidate,
     CreateCall,
@@ -27,26 +30,31 @@ from signaling.messages import (
 )
 from signaling.room import Room, Seat, call_to_wire
 from signaling.rooms import Rooms
+from signaling.shared_call import SharedCall
 from signaling.sources import shown
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
 from signaling.transcripts import Transcripts
 from turn.credentials import TurnServers
 
+T = TypeVar("T")
+
 
 class Calls:
-    """The calls that this gateway has people in."""
+    """The calls, as this gateway serves them."""
 
     def __init__(
         self,
         *,
         rooms: Rooms,
+        bus: Bus,
         store: TranscriptStore,
         transcripts: Transcripts,
         turn: TurnServers,
         sockets: Sockets,
     ) -> None:
         self._rooms = rooms
+        self._bus = bus
         self._store = store
         self._transcripts = transcripts
         self._turn = turn
@@ -54,45 +62,48 @@ class Calls:
 
     @property
     def live(self) -> Mapping[str, Room]:
-        """The live calls by id."""
+        """The calls that this gateway has somebody in, by id."""
         return self._rooms.live
 
     # --- HTTP ---------------------------------------------------------------------------
 
-    async def create(self, request: CreateCall) -> Room:
+    async def create(self, request: CreateCall) -> SharedCall:
         """Create a call, or find it with the same settings."""
         call = request.call or f"c-{secrets.token_hex(8)}"
         settings = request.model_dump(exclude={"call", "source"}, exclude_defaults=True)
         if request.source.kind != "direct":
             settings["source"] = shown(request.source)
         async with self._rooms.lock(call):
-            there = self._rooms.live.get(call)
-            room = there or await self._rooms.open(call, settings)
-            kept = room.record.settings
+            begun = await self._rooms.shared(call) is None
+            room = await self._rooms.open(call, settings)
+            room.kept = True
+            kept = room.shared.record.settings
             # Who joined or watched before it was created chose no settings.
-            if room.created and (dict(kept) != settings or room.source != request.source):
+            other = dict(kept) != settings or room.shared.source != request.source
+            if room.shared.created and other:
                 raise ContractError("conflict", "the call exists with other settings")
-            room.record = replace(room.record, settings=settings or kept)
             try:
                 await self._rooms.place(room)
-                if room.source != request.source:
+                if room.shared.source != request.source:
                     await self._rooms.start(room, request.source)
-                await self._store.save_call(room.record)
-                room.created = True
+                record = replace(room.shared.record, settings=settings or kept)
+                await self._store.save_call(record)
+                await self._rooms.change(
+                    room, lambda now: replace(now, record=record, created=True)
+                )
             except BaseException:
-                room.record = replace(room.record, settings=kept)
-                if there is None:
+                if begun and not room.shared.people and not room.shared.watched_by:
                     await self._rooms.close(room)
                 raise
-            return room
+            return room.shared
 
     async def describe(self, call: str) -> dict[str, Any]:
         """A call as the API shows it; `not_found` where it was never there."""
-        room = self._rooms.live.get(call)
-        record = room.record if room else await self._store.call(call)
+        shared = await self._rooms.shared(call)
+        record = shared.record if shared else await self._store.call(call)
         if record is None:
             raise ContractError("not_found", "no such call")
-        return call_to_wire(record, room, await self._transcripts.last_seq(call, SPOKEN))
+        return call_to_wire(record, shared, await self._transcripts.last_seq(call, SPOKEN))
 
     async def describe_all(self, limit: int, only: str | None = None) -> list[dict[str, Any]]:
         """The newest calls, or the one that has this id."""
@@ -107,72 +118,88 @@ class Calls:
         """End a call for everybody; what was being said becomes final first."""
         async with self._rooms.lock(call):
             room = self._rooms.live.get(call)
-            if room is None:
-                if await self._store.call(call) is None:
-                    raise ContractError("not_found", "no such call")
-                return
-            await self._rooms.close(room)
+            if room:
+                await self._rooms.close(room)
+            elif await self._rooms.shared(call):
+                await self._rooms.lifecycle.end(call)
+            elif await self._store.call(call) is None:
+                raise ContractError("not_found", "no such call")
+
+    async def erase(self, call: str) -> int:
+        """Erase what was said, everywhere; how many finals the store had."""
+        await self.describe(call)
+        erased = await self._transcripts.erase(call)
+        shared = await self._rooms.shared(call)
+        if shared and shared.ref:
+            with contained("words not forgotten by the node"):
+                await self._rooms.lifecycle.node(shared).forget_words(shared.ref)
+        return erased
 
     # --- Socket.IO ----------------------------------------------------------------------
 
     async def join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
         """Become a participant; the seat and the acknowledgement."""
         self._rooms.check_draining()
-        async with self._rooms.lock(message.call):
-            room = self._rooms.live.get(message.call) or await self._rooms.open(message.call, {})
-            await self._rooms.place(room)
-            participant = Participant(
-                id=who.subject or f"p-{secrets.token_hex(6)}",
-                name=message.name or who.name or "Guest",
-                language=message.language or str(room.record.settings.get("language", "auto")),
-            )
-            before = room.seat_of(participant.id)
-            if before:  # the same person again: a reload, or a connection that died unseen
-                await self._rooms.vacate(room, before)
-            seat = Seat(socket, room.call, message.captions_language, participant.id)
-            guest = room.participants.get(participant.id)
-            if guest:  # in the call by its SFU already: now they speak for themselves
-                participant = replace(participant, publishing=guest.publishing)
-                await self._rooms.node(room).update(self._rooms.ref(room), participant)
-            room.participants[participant.id] = participant
-            state = await self._sit(room, seat, message.since)
-            event = "updated" if guest else "joined"
-            await self._rooms.audience.tell_participant(room, event, participant, skip=socket)
-            return seat, {
-                "participant": participant.id,
-                "participants": room.roster(),
-                "ice_servers": self._turn.ice_servers(participant.id),
-                **state,
-            }
+        return await self._in_time(message.call, lambda: self._join(socket, who, message))
 
     async def watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
         """Read captions without being a participant; the call may begin later."""
+        return await self._in_time(message.call, lambda: self._watch(socket, message))
+
+    async def _in_time(self, call: str, enter: Callable[[], Awaitable[T]]) -> T:
+        """Enter a call, or the next one of this id where it ends just then."""
+        try:
+            return await enter()
+        except CallEnded:
+            await self._rooms.lifecycle.gone(call)
+            return await enter()
+
+    async def _join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
-            room = self._rooms.live.get(message.call) or await self._rooms.open(message.call, {})
+            room = await self._rooms.open(message.call)
+            await self._rooms.place(room)
+            settings = room.shared.record.settings
+            participant = Participant(
+                id=who.subject or f"p-{secrets.token_hex(6)}",
+                name=message.name or who.name or "Guest",
+                language=message.language or str(settings.get("language", "auto")),
+            )
+            seat = Seat(socket, room.call, message.captions_language, participant.id)
+            answer = await self._sit(room, seat, participant, message.since)
+            return seat, {
+                "participant": participant.id,
+                "participants": room.shared.roster(),
+                "ice_servers": self._turn.ice_servers(participant.id),
+                **answer,
+            }
+
+    async def _watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
+        async with self._rooms.lock(message.call):
+            room = await self._rooms.open(message.call)
             seat = Seat(socket, room.call, message.captions_language)
-            return seat, await self._sit(room, seat, message.since)
+            return seat, await self._sit(room, seat, None, message.since)
 
     async def welcome(self, seat: Seat) -> None:
         """Tell a new socket the call's state, for the notice that speech is captioned."""
-        await self._sockets.emit("call:state", state_of(self._room(seat)), seat.socket)
+        await self._sockets.emit("call:state", state_of(self._room(seat).shared), seat.socket)
 
     async def update(self, seat: Seat, message: Update) -> dict[str, Any]:
         """Change what a participant or watcher said of themselves."""
         async with self._rooms.lock(seat.call):
             room = self._room(seat)
             if seat.participant is not None:
-                await self._rooms.change(room, seat.participant, message)
+                await self._rooms.describe(room, seat.participant, message)
             if message.captions_language and message.captions_language != seat.feed:
                 await self._rooms.audience.change_feed(seat, message.captions_language)
             if seat.participant is None:
                 return {}
-            return {"participant": room.participants[seat.participant].to_wire()}
+            return {"participant": self._participant(seat).to_wire()}
 
     async def leave(self, seat: Seat) -> None:
         """Go, by wish or by a lost connection; what was being said becomes final."""
         async with self._rooms.lock(seat.call):
             room = self._rooms.live.get(seat.call)
-            if room and room.seats.get(seat.socket) is seat:
+            if room:
                 await self._rooms.vacate(room, seat)
 
     async def since(self, seat: Seat, seq: int) -> dict[str, Any]:
@@ -190,44 +217,62 @@ class Calls:
             room = self._room(seat)
             participant = self._participant(seat)
             await self._rooms.place(room)
-            node = self._rooms.node(room)
-        sdp = await node.offer(self._rooms.ref(room), participant, message.sdp)
+            shared = room.shared
+        node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
+        seat.offered = True
+        sdp = await node.offer(ref, participant, message.sdp)
         return {"sdp": sdp, "type": "answer"}
 
     async def candidate(self, seat: Seat, message: Candidate) -> None:
         """Add an ICE candidate to the participant's connection."""
-        room = self._room(seat)
+        shared = self._room(seat).shared
         participant = self._participant(seat)
-        await self._rooms.node(room).candidate(self._rooms.ref(room), participant.id, message)
+        node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
+        await node.candidate(ref, participant.id, message)
 
     async def close_media(self, seat: Seat) -> None:
         """Stop a participant's audio; idempotent."""
-        room = self._room(seat)
+        shared = self._room(seat).shared
         participant = self._participant(seat)
-        if room.ref:
-            await self._rooms.node(room).close_media(room.ref, participant.id)
+        seat.offered = False
+        if shared.ref:
+            await self._rooms.lifecycle.node(shared).close_media(shared.ref, participant.id)
 
     async def signal(self, seat: Seat, message: Signal) -> None:
         """Relay to another participant of the same call, and to nobody else."""
         sender = self._participant(seat)
-        to = self._room(seat).seat_of(message.to)
-        if to is None:
+        to = self._room(seat).shared.people.get(message.to)
+        if to is None or to.gateway is None or to.socket is None:
             raise ContractError("not_found", "no such participant in this call")
-        await self._sockets.emit(
-            "peer:signal", {"from": sender.id, "data": message.data}, to.socket
-        )
+        payload = {"from": sender.id, "data": message.data}
+        if to.gateway == self._rooms.gateway:
+            await self._sockets.emit("peer:signal", payload, to.socket)
+        else:
+            await self._bus.post(to.gateway, Letter(to.socket, "peer:signal", payload))
 
-    async def close(self) -> None:
-        """Let every call go; open utterances become final. Idempotent."""
+    async def close(self, *, end_calls: bool) -> None:
+        """Take nothing new. Idempotent.
+
+        `end_calls`: they end with this gateway, and open utterances become final. Otherwise they
+        go on: clients connect to another gateway, which is given time to seat them.
+        """
         self._rooms.draining = True
+        if end_calls:
+            await asyncio.gather(*(self._let_go(call) for call in list(self._rooms.live)))
+        else:
+            await asyncio.gather(*(self._desert(call) for call in list(self._rooms.live)))
 
-        async def let_go(call: str) -> None:
-            async with self._rooms.lock(call):
-                room = self._rooms.live.get(call)
-                if room:
-                    await self._rooms.close(room)
+    async def _let_go(self, call: str) -> None:
+        async with self._rooms.lock(call):
+            room = self._rooms.live.get(call)
+            if room:
+                await self._rooms.close(room)
 
-        await asyncio.gather(*(let_go(call) for call in list(self._rooms.live)))
+    async def _desert(self, call: str) -> None:
+        async with self._rooms.lock(call):
+            room = self._rooms.live.get(call)
+            if room:
+                await self._rooms.desert(room)
 
     def _room(self, seat: Seat) -> Room:
         room = self._rooms.live.get(seat.call)
@@ -239,13 +284,20 @@ class Calls:
         room = self._room(seat)
         if seat.participant is None:
             raise ContractError("forbidden", "watchers cannot do that; join the call")
-        return room.participants[seat.participant]
+        participant = room.participants.get(seat.participant)
+        if participant is None:
+            raise ContractError("conflict", "join a call first")
+        return participant
 
-    async def _sit(self, room: Room, seat: Seat, since: int) -> dict[str, Any]:
+    async def _sit(
+        self, room: Room, seat: Seat, participant: Participant | None, since: int
+    ) -> dict[str, Any]:
         """Take a seat, wholly or not at all; what its socket is told of the call."""
-        await self._rooms.sit(room, seat)
         try:
-            return {**await self.since(seat, since), **state_of(room)}
+            await self._rooms.enter(room, seat)
+            captions = await self.since(seat, since)
+            await self._rooms.appear(room, seat, participant)
         except BaseException:
-            await self._rooms.forsake(room, seat)
+            await self._rooms.vacate(room, seat)
             raise
+        return {**captions, **state_of(room.shared)}

@@ -54,3 +54,10 @@ class ContractError(Exception):
             "detail": self.message,
             **self.to_wire(),
         }
+
+
+class Unreachable(ContractError):
+    """What gateways and nodes share is out of reach: Redis is down, or the way to it."""
+
+    def __init__(self, message: str = "the server cannot reach what it needs") -> None:
+        super().__init__("unavailable", message, 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -13,11 +14,15 @@ from aiohttp import web
 
 from signaling.bus import Bus
 from signaling.calls import Calls
-from signaling.health import Health
+from signaling.contained import contained
+from signaling.health import Fleet, Health
 from signaling.http import LARGEST_BODY, Api, problems
+from signaling.keeper import Keeper
+from signaling.lifecycle import Lifecycle
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
-from signaling.registry import Registry
+from signaling.presence import Presence
+from signaling.registry import HEARTBEAT_SECONDS, Registry
 from signaling.rooms import Rooms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
@@ -41,8 +46,10 @@ class Gateway:
         *,
         host: str,
         port: int,
+        gateway_id: str,
         bus: Bus,
         registry: Registry,
+        presence: Presence,
         nodes: NodeDirectory,
         store: TranscriptStore,
         authority: Authority,
@@ -51,25 +58,46 @@ class Gateway:
         metrics: Metrics,
         origins: list[str],
         voices: Path | None = None,
+        ends_calls: bool = False,
     ) -> None:
-        """`port` 0 picks one."""
+        """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one."""
+        self.id = gateway_id
+        self._bus = bus
+        self._registry = registry
+        self._ends_calls = ends_calls
+        self._memory = ""  # of the registry, by name
         self._host = host
         self._port = port
         self._group = asyncio.TaskGroup()
         self._health = health
         self._transcripts = Transcripts(bus, store)
         self._sockets = SocketServer(authority, origins)
-        rooms = Rooms(
+        lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
+            presence=presence,
             nodes=nodes,
             store=store,
             transcripts=self._transcripts,
+        )
+        self._rooms = Rooms(
+            gateway=gateway_id,
+            bus=bus,
+            presence=presence,
+            lifecycle=lifecycle,
             sockets=self._sockets,
             tasks=self._group,
         )
+        self._keeper = Keeper(
+            gateway=gateway_id,
+            registry=registry,
+            presence=presence,
+            lifecycle=lifecycle,
+            tasks=self._group,
+        )
         self._calls = Calls(
-            rooms=rooms,
+            rooms=self._rooms,
+            bus=bus,
             store=store,
             transcripts=self._transcripts,
             turn=turn,
@@ -90,15 +118,24 @@ class Gateway:
             voices=voices,
         ).add_routes(self._app)
         Whip(
-            sessions=WhipSessions(rooms), authority=authority, turn=turn, origins=origins
+            sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
         ).add_routes(self._app)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
-        self._writer: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self.url = ""
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._writer = self._group.create_task(self._transcripts.write())
+        await self._beat()
+        self._chores = [
+            self._group.create_task(chore)
+            for chore in (
+                self._transcripts.write(),
+                self._keep_alive(),
+                self._keeper.run(),
+                self._deliver_letters(),
+            )
+        ]
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
         try:
@@ -115,20 +152,56 @@ class Gateway:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._health.draining = True
-        await self._calls.close()
-        if self._writer:
-            self._writer.cancel()
-        await self._transcripts.flush()
+        with contained("calls not closed"):
+            await self._calls.close(end_calls=self._ends_calls)
+        for chore in self._chores:
+            chore.cancel()
+        with contained("lease not given back"):
+            await self._registry.withdraw_gateway(self.id)
         await self._sockets.close()
+        with contained("finals not written"):
+            await self._transcripts.flush()
         await self._runner.cleanup()
         await self._group.__aexit__(None, None, None)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with contained("heartbeat not sent"):
+                await self._beat()
+
+    async def _beat(self) -> None:
+        orders = await self._registry.report_gateway(self.id)
+        if self._memory and orders.memory != self._memory:
+            log.warning("what was shared is lost: telling it anew")
+            self._keeper.hold_off()
+            await self._rooms.restore()
+        self._memory = orders.memory
+        nodes = await self._registry.nodes()
+        self._health.fleet = Fleet(
+            streams=sum(node.status.streams for node in nodes),
+            capacity=sum(node.status.capacity for node in nodes),
+            takes_calls=any(node.takes_calls for node in nodes),
+            known_at=time.monotonic(),
+        )
+
+    async def _deliver_letters(self) -> None:
+        async with self._bus.letters(self.id) as letters:
+            async for letter in letters:
+                await self._sockets.emit(letter.event, letter.payload, letter.socket)
 
     def _readings(self) -> Iterable[Reading]:
         rooms = self._calls.live.values()
         yield "calls", "Calls that are open on this gateway.", len(rooms)
         yield (
             "participants",
-            "Participants of open calls.",
-            sum(len(room.participants) for room in rooms),
+            "Participants who are connected to this gateway.",
+            sum(1 for room in rooms for seat in room.seats.values() if seat.participant),
+        )
+        yield "calls_moved_total", "Calls that it gave to other nodes.", self._keeper.moved
+        yield (
+            "slow_clients_total",
+            "Clients cut off because they did not read.",
+            self._sockets.slow_clients,
         )
         yield "sockets", "Socket.IO clients that are connected.", self._sockets.connected

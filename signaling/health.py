@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 CHECK_SECONDS: Final = 2.0
+
+FRESH_SECONDS: Final = 5.0
+"""How long what a gateway heard of the nodes counts."""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -41,12 +45,28 @@ class HasStreams(Protocol):
         """`ready`, `restarting` or `open_circuit`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All nodes together, as a gateway last heard of them. `known_at` is by time.monotonic."""
+
+    streams: int = 0
+    capacity: int = 0
+    takes_calls: bool = False
+    known_at: float = -math.inf
+
+    @property
+    def fresh(self) -> bool:
+        """Whether that is still true."""
+        return time.monotonic() - self.known_at < FRESH_SECONDS
+
+
 @dataclass(slots=True)
 class Health:
-    """Answers `/health` and `/ready`."""
+    """Answers `/health` and `/ready`: of a process with a `node`, or of a gateway with a fleet."""
 
     version: str
     node: HasStreams | None = None
+    fleet: Fleet = field(default_factory=Fleet)
     checks: dict[str, Check] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     draining: bool = False
@@ -62,8 +82,8 @@ class Health:
             "status": status,
             "checks": checks,
             "uptime_seconds": round(time.monotonic() - self.started, 1),
-            "active_streams": node.streams if node else 0,
-            "capacity_streams": node.capacity if node else 0,
+            "active_streams": node.streams if node else self.fleet.streams,
+            "capacity_streams": node.capacity if node else self.fleet.capacity,
             "recognizer": recognizer,
             "version": self.version,
         }
@@ -74,11 +94,12 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether new calls and participants are accepted."""
+        if self.draining:
+            return False
         node = self.node
-        return not self.draining and (
-            node is None
-            or (not node.draining and not node.saturated and node.streams < node.capacity)
-        )
+        if node is None:
+            return self.fleet.fresh and self.fleet.takes_calls
+        return not node.draining and not node.saturated and node.streams < node.capacity
 
     async def _run(self, check: Check) -> dict[str, Any]:
         begun = time.monotonic()

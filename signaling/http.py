@@ -143,12 +143,12 @@ class Api:
         message = checked(CreateCall, await _json(request))
         # Whose token is for one call may create that one, by its name.
         who.require("manage", message.call or "*")
-        room = await self._calls.create(message)
-        seq = await self._transcripts.last_seq(room.call, SPOKEN)
+        shared = await self._calls.create(message)
+        seq = await self._transcripts.last_seq(shared.call, SPOKEN)
         return web.json_response(
-            call_to_wire(room.record, room, seq),
+            call_to_wire(shared.record, shared, seq),
             status=201,
-            headers={"Location": f"/api/calls/{room.call}"},
+            headers={"Location": f"/api/calls/{shared.call}"},
         )
 
     async def list_calls(self, request: web.Request) -> web.Response:
@@ -189,8 +189,7 @@ class Api:
     async def erase_transcript(self, request: web.Request) -> web.Response:
         """`DELETE /api/calls/{call}/transcript`."""
         call = self._call(request, "manage")
-        await self._calls.describe(call)
-        erased = await self._transcripts.erase(call)
+        erased = await self._calls.erase(call)
         log.info("transcript erased", finals=erased)
         return web.Response(status=204)
 

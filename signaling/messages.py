@@ -124,7 +124,10 @@ def checked(model: type[M], payload: object) -> M:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """Somebody in a call. `publishing`: their audio arrives at the captioner."""
+    """Somebody in a call. `publishing`: their audio arrives at the captioner.
+
+    `interrupted_at_ms`, since the Unix epoch: since when it does not, by the captioner's fault.
+    """
 
     id: str
     name: str
@@ -132,6 +135,7 @@ class Participant:
     captioned: bool = True
     publishing: bool = False
     anonymous: bool = False
+    interrupted_at_ms: int | None = None
 
     @property
     def speaker(self) -> str:
@@ -159,12 +163,14 @@ class CallRef:
     """A call as a node knows it.
 
     `epoch` fences: a node that lost the call to another can no longer publish.
-    `started_at_ms` is wall-clock time since the Unix epoch, the zero of caption times.
+    `started_at_ms` is wall-clock time since the Unix epoch, the zero of caption times;
+    `interrupted_at_ms`, likewise, is when the node before this one was last alive.
     """
 
     call: str
     epoch: int
     started_at_ms: int
+    interrupted_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ class NodeApi(Protocol):
     async def update(self, call: CallRef, participant: Participant) -> None:
         """Take a changed name, language or wish not to be captioned."""
 
+    async def forget_words(self, call: CallRef) -> None:
+        """The transcript was erased: keep nothing of what has been said. Idempotent."""
+
     async def end(self, call: CallRef) -> None:
         """Leave the call: open utterances become final first. Idempotent."""
 

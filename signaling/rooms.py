@@ -1,76 +1,58 @@
-"""The life of rooms: they open, are placed, fill and empty, and end.
+"""The rooms of this gateway: they follow their calls, and have its sockets in them.
 
-Whoever changes a room holds its lock (`Rooms.lock`), but for events of nodes, which change
-one field at once.
+Whoever changes who sits in a room holds its lock (`Rooms.lock`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 from weakref import WeakValueDictionary
-
-import structlog
 
 from signaling.audience import Audience, Sockets
 from signaling.bus import Bus
+from signaling.contained import contained
 from signaling.errors import ContractError
-from signaling.messages import (
-    Arrived,
-    CallEvent,
-    CallHealth,
-    CallOver,
-    CallRef,
-    Departed,
-    Participant,
-    Publishing,
-    Update,
-)
-from signaling.node_api import NodeApi, NodeDirectory
-from signaling.registry import Registry
+from signaling.lifecycle import CallEnded, Lifecycle
+from signaling.messages import Participant, Update
+from signaling.presence import Presence
 from signaling.room import Room, Seat
+from signaling.shared_call import (
+    Person,
+    SharedCall,
+    unseated,
+    with_person,
+    with_watchers,
+    without_guest,
+)
 from signaling.sources import AnySource
-from signaling.store import CallRecord, TranscriptStore
-from signaling.transcripts import Transcripts
-
-log = structlog.get_logger(__name__)
-
-LINGER_SECONDS: Final = 30.0
-"""How long an empty call waits for somebody to come back before it ends."""
 
 
 class Rooms:
-    """The rooms of this gateway. Its tasks belong to the owner's TaskGroup."""
+    """Its tasks belong to the owner's TaskGroup."""
 
     def __init__(
         self,
         *,
+        gateway: str,
         bus: Bus,
-        registry: Registry,
-        nodes: NodeDirectory,
-        store: TranscriptStore,
-        transcripts: Transcripts,
+        presence: Presence,
+        lifecycle: Lifecycle,
         sockets: Sockets,
         tasks: asyncio.TaskGroup,
-        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
-        self._bus = bus
-        self._registry = registry
-        self._nodes = nodes
-        self._store = store
-        self._transcripts = transcripts
-        self._tasks = tasks
-        self._linger_seconds = linger_seconds
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._events: dict[str, asyncio.Task[None]] = {}
-        self._lingering: dict[str, asyncio.Task[None]] = {}
+        """`gateway` is this gateway's id among all."""
+        self.gateway = gateway
+        self.lifecycle = lifecycle
         self.audience = Audience(bus, sockets, tasks)
         self.live: dict[str, Room] = {}
         self.draining = False
+        self._presence = presence
+        self._tasks = tasks
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._followers: dict[str, asyncio.Task[None]] = {}
 
     def lock(self, call: str) -> asyncio.Lock:
         """The lock of a call; it lives as long as somebody holds or awaits it."""
@@ -81,223 +63,246 @@ class Rooms:
         if self.draining:
             raise ContractError("unavailable", "the server is going down", 1000)
 
-    def ref(self, room: Room) -> CallRef:
-        """The call as its node knows it; `conflict` before it was placed."""
-        if room.ref is None:
-            raise ContractError("conflict", "the call has no media yet; send an offer first")
-        return room.ref
+    async def shared(self, call: str) -> SharedCall | None:
+        """The call as it is, None where it is over."""
+        room = self.live.get(call)
+        return room.shared if room else await self._presence.read(call)
 
-    def node(self, room: Room) -> NodeApi:
-        """The node that has the call; `conflict` before it was placed."""
-        if room.node is None:
-            raise ContractError("conflict", "the call has no media yet; send an offer first")
-        return self._nodes.node(room.node)
+    # --- opening and ending -------------------------------------------------------------
 
-    async def open(self, call: str, settings: dict[str, Any]) -> Room:
-        """Open a room; the call goes on where it was known before."""
-        known = await self._store.call(call)
-        self.check_draining()  # behind the last wait: `close` sees every room that opens
-        if known:  # but for its SFU: what that wanted to know was not kept
-            kept = {name: value for name, value in known.settings.items() if name != "source"}
-            record = replace(known, ended_at_ms=None, settings=settings or kept)
-        else:
-            record = CallRecord(call, int(time.time() * 1000), settings=settings)
-        room = self.live[call] = Room(record)
-        self._linger(room)  # until somebody sits down; whatever fails now leaves nothing behind
-        listening = asyncio.Event()
-        self._events[call] = self._tasks.create_task(self._follow_events(room, listening))
-        await listening.wait()
+    async def open(self, call: str, settings: dict[str, Any] | None = None) -> Room:
+        """The call's room here; the call begins, or goes on, where nobody is in it anywhere."""
+        there = self.live.get(call)
+        if there and there.shared.ending_since_ms is not None:
+            await self.lifecycle.gone(call)
+            await self.take(there, None)
+        elif there:
+            return there
+        shared = await self.lifecycle.begin(call, settings or {}, self.check_draining)
+        room = self.live[call] = Room(shared)
+        following = asyncio.Event()
+        self._followers[call] = self._tasks.create_task(self._follow(room, following))
+        await following.wait()
+        await self.take(room, await self._presence.read(call))
+        if self.live.get(call) is not room:
+            raise CallEnded
         return room
 
     async def place(self, room: Room) -> None:
         """Give the call a node, and remember it: from now on it counts as begun."""
-        if room.ref:
-            return
-        placement = await self._registry.place(room.call)
-        try:
-            last_seq = await self._store.last_seq(room.call)
-            await self._bus.open_call(room.call, placement.epoch, last_seq)
-            await self._store.save_call(room.record)
-        except BaseException:
-            await self._registry.release(room.call, placement.epoch)
-            raise
-        room.node = placement.node
-        room.ref = CallRef(room.call, placement.epoch, room.record.started_at_ms)
+        if room.shared.node is None:
+            await self.take(room, await self.lifecycle.place(room.call))
 
     async def start(self, room: Room, source: AnySource) -> None:
         """Join the (placed) call at its SFU; `ContractError` where that fails."""
-        language = str(room.record.settings.get("language", "auto"))
-        room.source_details = await self.node(room).start(self.ref(room), source, language)
-        room.source = source
-        self._stay(room)
+        shared = room.shared
+        language = str(shared.record.settings.get("language", "auto"))
+        node, ref = self.lifecycle.node(shared), self.lifecycle.ref(shared)
+        details = await node.start(ref, source, language)
+        await self.change(
+            room, lambda now: replace(now, source=source, source_details=dict(details))
+        )
 
-    async def sit(self, room: Room, seat: Seat) -> None:
-        """Take a seat, wholly or not at all: what is published from now on reaches it."""
-        self._stay(room)
+    async def close(self, room: Room) -> None:
+        """End the call for everybody; every last word becomes final and is sent first."""
+        await self.lifecycle.end(room.call)
+        await self.take(room, None)
+
+    async def restore(self) -> None:
+        """What was shared is lost: bring back what this gateway knows of it."""
+        for room in list(self.live.values()):
+            with contained("call not restored"):
+                await self._restore(room)
+
+    async def _restore(self, room: Room) -> None:
+        known = room.shared
+
+        def restored(now: SharedCall | None) -> SharedCall:
+            if now is None:
+                return replace(known, reopen=True)
+            mine = {
+                who: person
+                for who, person in known.people.items()
+                if person.gateway == self.gateway and who not in now.people
+            }
+            watched_by = now.watched_by | (known.watched_by & {self.gateway})
+            return replace(now, people={**now.people, **mine}, watched_by=watched_by)
+
+        await self.take(room, await self._presence.change(room.call, restored))
+
+    async def desert(self, room: Room) -> None:
+        """This gateway goes and the call does not: follow it no longer, change nothing of it."""
+        for seat in list(room.seats.values()):
+            await self._clear(room, seat)
+        self._unfollow(room)
+
+    # --- who is in it -------------------------------------------------------------------
+
+    async def enter(self, room: Room, seat: Seat) -> None:
+        """Take a seat that nobody knows of yet: what is published from now on reaches it."""
+        before = room.seat_of(seat.participant) if seat.participant else None
+        if before:  # the same person again: a reload, or a connection that died unseen
+            await self._clear(room, before)
         room.seats[seat.socket] = seat
-        try:
-            await self.audience.enter(seat)
-        except BaseException:
-            await self.forsake(room, seat)
-            raise
+        await self.audience.enter(seat)
 
-    async def forsake(self, room: Room, seat: Seat) -> None:
-        """Undo `sit` before anybody has been told of the participant."""
-        if seat.participant and seat.participant not in room.guests:
-            room.participants.pop(seat.participant, None)
-        await self.vacate(room, seat)
+    async def appear(self, room: Room, seat: Seat, participant: Participant | None) -> None:
+        """Tell everybody of a seat. None of a watcher's.
+
+        Who is in the call already goes on where they were: after a reload, from another
+        gateway, or beside their presence at an SFU.
+        """
+        if participant is None:
+            await self._tell_watchers(room)
+        else:
+            await self._appear(room, seat, participant)
+        seat.taken = True
+
+    async def _appear(self, room: Room, seat: Seat, joining: Participant) -> None:
+        known = joining.id in room.shared.people
+
+        def seated(now: SharedCall) -> SharedCall:
+            person = now.people.get(joining.id) or Person(joining)
+            audio = person.participant
+            who = replace(
+                joining, publishing=audio.publishing, interrupted_at_ms=audio.interrupted_at_ms
+            )
+            return with_person(
+                now,
+                replace(person, participant=who, gateway=self.gateway, socket=seat.socket),
+            )
+
+        await self.change(room, seated)
+        if known and room.shared.ref:
+            who = room.participants[joining.id]
+            await self.lifecycle.node(room.shared).update(room.shared.ref, who)
 
     async def vacate(self, room: Room, seat: Seat) -> None:
         """Empty a seat; what its participant was saying becomes final behind this.
 
         Who is a guest besides stays in the call.
         """
-        del room.seats[seat.socket]
-        await self.audience.leave(seat)
-        if seat.participant:
-            by_whip = seat.participant in room.guests and room.source.kind == "direct"
-            if room.ref and seat.participant in room.participants and not by_whip:
-                # Nobody waits for the last words of who leaves, least of all the lock.
-                self._tasks.create_task(self._close_media(room, room.ref, seat.participant))
-            if seat.participant not in room.guests:
-                await self._remove(room, seat.participant)
-        if room.empty:
-            self._linger(room)
-
-    async def welcome_guest(self, room: Room, participant: Participant) -> None:
-        """Somebody is in the call without a socket, or is and their name changed."""
-        self._stay(room)
-        room.guests.add(participant.id)
-        before = room.participants.get(participant.id)
-        if before and room.seat_of(participant.id):
-            # What they say of themselves on their socket stands above an SFU's word.
-            with contained("a guest not described to the node"):
-                await self.node(room).update(self.ref(room), before)
+        if room.seats.get(seat.socket) is not seat:
             return
-        if before:
-            participant = replace(before, name=participant.name)
-        room.participants[participant.id] = participant
-        if participant != before:
-            await self.audience.tell_participant(
-                room, "updated" if before else "joined", participant
-            )
+        await self._clear(room, seat)
+        who = seat.participant
+        if who is None:
+            with contained("watchers not counted"):
+                await self._tell_watchers(room)
+        else:
+            before = room.shared
+            person = before.people.get(who)
+            mine = person is not None and person.socket == seat.socket
+            with contained("leaving not told"):
+                await self.change(room, lambda now: unseated(now, who, self.gateway, seat.socket))
+            if mine and person and not person.whip:
+                # Nobody waits for the last words of who leaves, least of all the lock.
+                self._tasks.create_task(self.lifecycle.close_media(before, who))
+        self._unfollow_unused(room)
+
+    async def welcome_guest(self, room: Room, person: Person) -> None:
+        """Somebody is in the call without a socket, or besides."""
+        room.kept = True
+        await self.change(room, lambda now: with_person(now, person))
 
     async def dismiss_guest(self, room: Room, who: str) -> None:
         """A guest is gone; who has a socket besides stays in the call. Idempotent."""
-        if who in room.guests:
-            room.guests.discard(who)
-            if not room.seat_of(who):
-                await self._remove(room, who)
-            if room.empty:
-                self._linger(room)
+        await self.change(room, lambda now: without_guest(now, who))
 
-    async def _remove(self, room: Room, who: str) -> None:
-        participant = room.participants.pop(who, None)
-        if participant:
-            await self.audience.tell_participant(
-                room, "left", replace(participant, publishing=False)
-            )
-            if participant.publishing and participant.captioned:
-                await self.audience.tell_state(room)
-
-    async def change(self, room: Room, who: str, message: Update) -> None:
+    async def describe(self, room: Room, who: str, message: Update) -> None:
         """Take what a participant says of themselves to the node and to everybody."""
         before = room.participants[who]
-        if before.updated(message) == before:
+        after = before.updated(message)
+        if after == before:
             return
-        if room.ref:
-            await self.node(room).update(room.ref, before.updated(message))
-        # Meanwhile the node may have said that audio began or ceased to arrive.
-        participant = room.participants[who] = room.participants[who].updated(message)
-        await self.audience.tell_participant(room, "updated", participant)
-        if participant.captioned != before.captioned:
-            await self.audience.tell_state(room)
+        if room.shared.ref:
+            await self.lifecycle.node(room.shared).update(room.shared.ref, after)
 
-    async def _close_media(self, room: Room, ref: CallRef, participant: str) -> None:
-        with contained("media not closed"):  # a node that is gone receives nothing
-            await self.node(room).close_media(ref, participant)
+        def described(now: SharedCall) -> SharedCall:
+            person = now.people.get(who)
+            if person is None:
+                return now
+            # Meanwhile the node may have said that audio began or ceased to arrive.
+            return with_person(
+                now, replace(person, participant=person.participant.updated(message))
+            )
 
-    def _stay(self, room: Room) -> None:
-        lingering = self._lingering.pop(room.call, None)
-        if lingering:
-            lingering.cancel()
+        await self.change(room, described)
 
-    def _linger(self, room: Room) -> None:
-        async def end_later() -> None:
-            await asyncio.sleep(self._linger_seconds)
-            async with self.lock(room.call):
-                if room.empty and self.live.get(room.call) is room:
-                    self._lingering.pop(room.call, None)
-                    await self.close(room)
+    # --- following ----------------------------------------------------------------------
 
-        if room.call not in self._lingering:
-            self._lingering[room.call] = self._tasks.create_task(end_later())
+    async def change(self, room: Room, transition: Callable[[SharedCall], SharedCall]) -> None:
+        """Change the call for everybody; `conflict` where it is over."""
 
-    async def close(self, room: Room) -> None:
-        """End the call for everybody; every last word becomes final and is sent first."""
-        room.state, room.reason = "ended", None
-        if room.ref:
-            with contained("call not ended on its node"):
-                await self.node(room).end(room.ref)
-            with contained("call not released"):
-                await self._registry.release(room.call, room.ref.epoch)
-            record = replace(room.record, ended_at_ms=int(time.time() * 1000))
-            with contained("end of a call not kept"):
-                await self._store.save_call(record)
-        with contained("listeners not ended"):
-            await self._bus.end_call(room.call)
+        def checked(now: SharedCall | None) -> SharedCall:
+            if now is None or now.ending_since_ms is not None:
+                raise CallEnded
+            return transition(now)
+
+        await self.take(room, await self._presence.change(room.call, checked))
+
+    async def take(self, room: Room, shared: SharedCall | None) -> None:
+        """Take a version of the call, and tell the sockets here what is new; None: it is over."""
+        async with room.taking:
+            if self.live.get(room.call) is not room:
+                return
+            if shared is None:
+                await self._over(room)
+            elif shared.version > room.shared.version:
+                before, room.shared = room.shared, shared
+                await self._unseat_moved(room)
+                await self.audience.tell_changes(room, before)
+                if shared.ending_since_ms == 0 and before.ending_since_ms is None:
+                    self._tasks.create_task(self._end(room.call))
+
+    async def _end(self, call: str) -> None:
+        with contained("call that is over at its SFU not ended"):
+            await self.lifecycle.end(call)
+
+    async def _unseat_moved(self, room: Room) -> None:
+        """Participants who sit elsewhere by now sit here no longer."""
+        for seat in list(room.seats.values()):
+            if seat.taken and seat.participant is not None:
+                person = room.shared.people.get(seat.participant)
+                where = (person.gateway, person.socket) if person else None
+                if where != (self.gateway, seat.socket):
+                    await self._clear(room, seat)
+
+    async def _clear(self, room: Room, seat: Seat) -> None:
+        room.seats.pop(seat.socket, None)
+        await self.audience.leave(seat)
+
+    async def _tell_watchers(self, room: Room) -> None:
+        any_left = room.has_watchers
+        if (self.gateway in room.shared.watched_by) != any_left:
+            await self.change(room, lambda now: with_watchers(now, self.gateway, any_left=any_left))
+
+    def _unfollow_unused(self, room: Room) -> None:
+        """A call that goes on elsewhere is none of this gateway's business any more."""
+        if not room.seats and not room.kept and not room.shared.empty:
+            self._unfollow(room)
+
+    def _unfollow(self, room: Room) -> None:
+        if self.live.get(room.call) is room:
+            del self.live[room.call]
+            self._followers.pop(room.call).cancel()
+
+    async def _over(self, room: Room) -> None:
+        del self.live[room.call]
+        room.shared = replace(room.shared, state="ended", reason=None, people={})
         await self.audience.dismiss(room)
-        self.live.pop(room.call, None)
-        self._events.pop(room.call).cancel()
-        self._stay(room)
-        with contained("ended call not forgotten"):
-            await self._transcripts.flush()
-            await self._bus.forget(room.call)
+        room.seats.clear()
+        follower = self._followers.pop(room.call)
+        if follower is not asyncio.current_task():
+            follower.cancel()
+            await asyncio.wait({follower})
 
-    async def _follow_events(self, room: Room, listening: asyncio.Event) -> None:
-        with contained("events of a call not followed"):
-            async with self._bus.listen_events(room.call) as events:
-                listening.set()
-                async for event in events:
-                    await self._take_event(room, event)
-        listening.set()
-
-    async def _take_event(self, room: Room, event: CallEvent) -> None:
-        match event:
-            case Publishing():
-                await self._take_publishing(room, event)
-            case Arrived(_, participant):
-                await self.welcome_guest(room, participant)
-            case Departed(_, who):
-                await self.dismiss_guest(room, who)
-            case CallHealth(_, state, reason):
-                if room.state != "ended" and (room.state, room.reason) != (state, reason):
-                    room.state, room.reason = state, reason
-                    await self.audience.tell_state(room)
-            case CallOver():
-                self._tasks.create_task(self._end(room))  # which ends the task that runs this
-
-    async def _end(self, room: Room) -> None:
-        async with self.lock(room.call):
-            if self.live.get(room.call) is room:
-                await self.close(room)
-
-    async def _take_publishing(self, room: Room, event: Publishing) -> None:
-        before = room.participants.get(event.participant)
-        if before is None or before.publishing == event.publishing:
-            return
-        participant = replace(before, publishing=event.publishing)
-        room.participants[participant.id] = participant
-        await self.audience.tell_participant(room, "updated", participant)
-        await self.audience.tell_state(room)
-
-
-@contextmanager
-def contained(what: str) -> Iterator[None]:
-    """A call's own fault, logged once: clean-up goes on, and so do the other calls."""
-    try:
-        yield
-    except ContractError as error:
-        log.info(what, code=error.code, why=error.message)
-    except Exception:
-        log.exception(what)
+    async def _follow(self, room: Room, following: asyncio.Event) -> None:
+        with contained("call not followed"):
+            async with self._presence.follow(room.call) as versions:
+                following.set()
+                async for shared in versions:
+                    await self.take(room, shared)
+                    if shared is None:
+                        break
+        following.set()

@@ -25,6 +25,7 @@ from signaling.messages import (
     Watch,
     checked,
 )
+from signaling.outbox import Outboxes
 from signaling.room import Seat
 from signaling.tokens import Authority, Identity
 
@@ -70,6 +71,7 @@ class SocketServer:
             ping_interval=10,
             ping_timeout=10,
         )
+        self._outboxes = Outboxes(self.sio)
         self._authority = authority
         self._connections: dict[str, Connection] = {}
         self._calls: Calls | None = None
@@ -102,6 +104,9 @@ class SocketServer:
                     await self.sio.eio.disconnect()
             except TimeoutError:
                 log.info("clients that do not read are cut off")
+                for socket in sockets:
+                    if not socket.queue.empty():
+                        socket.queue.abort()
         for socket in sockets:
             socket.queue.put_nowait(None)  # Engine.IO leaves the WebSocket open until this
         await self.sio.shutdown()
@@ -111,9 +116,14 @@ class SocketServer:
         """Sockets that are connected."""
         return len(self._connections)
 
+    @property
+    def slow_clients(self) -> int:
+        """Clients that were cut off so far because they did not read."""
+        return self._outboxes.slow_clients
+
     async def emit(self, event: str, payload: dict[str, Any], to: str) -> None:
         """See `signaling.audience.Sockets`."""
-        await self.sio.emit(event, payload, to=to)
+        await self._outboxes.send(event, payload, to)
 
     async def enter(self, socket: str, group: str) -> None:
         """See `signaling.audience.Sockets`."""
@@ -140,7 +150,9 @@ class SocketServer:
             raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
         self._connections[socket] = Connection(socket, identity)
 
-    async def _disconnect(self, socket: str, reason: str) -> None:  # noqa: ARG002
+    async def _disconnect(self, socket: str, reason: str) -> None:
+        if reason == self.sio.reason.PING_TIMEOUT:
+            self._outboxes.abort(socket)  # Engine.IO would wait until somebody reads there
         connection = self._connections.pop(socket, None)
         if connection and self._calls:
             async with connection.turn:  # behind a join that is still under way

@@ -8,6 +8,7 @@ import structlog
 
 from captions.types import Caption
 from signaling.bus import Bus, Unwritten
+from signaling.errors import Unreachable
 from signaling.store import TranscriptStore
 
 log = structlog.get_logger(__name__)
@@ -43,9 +44,9 @@ class Transcripts:
         return sorted(finals, key=lambda caption: (caption.start_ms, caption.seq or 0))
 
     async def last_seq(self, call: str, feed: str) -> int:
-        """The newest `seq` of a feed."""
-        stored = (await self._store.last_seq(call)).get(feed, 0)
-        return max(stored, await self._bus.last_seq(call, feed))
+        """The newest `seq` of a feed; of a live call the bus knows it, also without the store."""
+        newest = await self._bus.last_seq(call, feed)
+        return (await self._store.last_seq(call)).get(feed, 0) if newest is None else newest
 
     async def erase(self, call: str) -> int:
         """Erase a call's finals everywhere; how many the store had."""
@@ -55,7 +56,7 @@ class Transcripts:
         """Carry finals from the bus to the store until cancelled; what fails is tried again."""
         backoff = 0.1
         while True:
-            if await self._written(await self._bus.take_unwritten(BATCH)):
+            if await self._written_next():
                 backoff = 0.1
             else:
                 await asyncio.sleep(backoff)
@@ -70,6 +71,13 @@ class Transcripts:
                         await asyncio.sleep(0.1)
         except TimeoutError:
             log.error("transcripts not written in time")
+
+    async def _written_next(self) -> bool:
+        try:
+            return await self._written(await self._bus.take_unwritten(BATCH))
+        except Unreachable:
+            log.info("no finals to write: the bus is out of reach")
+            return False
 
     async def _written(self, batch: list[Unwritten]) -> bool:
         try:

@@ -17,8 +17,9 @@ from signaling.bearer import bearer
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP, ClientMessage, Id, Language, Name, checked
 from signaling.sdpfrag import LARGEST_FRAGMENT, Fragment, parse_fragment
+from signaling.shared_call import WhipSession
 from signaling.tokens import Authority, Identity
-from signaling.whip_sessions import Session, WhipSessions
+from signaling.whip_sessions import WhipSessions
 from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
@@ -85,8 +86,8 @@ class Whip:
 
     async def trickle(self, request: web.Request) -> web.Response:
         """`PATCH`: candidates that were found since the offer (4.3.2)."""
-        session = self._session(request)
-        if not self._sessions.is_alive(session):
+        session, alive = await self._session(request)
+        if not alive:
             raise ContractError("not_found", "the session is over")
         fragment = parse_fragment(await _text(request, FRAGMENT, LARGEST_FRAGMENT))
         _check_match(request, session, fragment)
@@ -95,7 +96,8 @@ class Whip:
 
     async def end(self, request: web.Request) -> web.Response:
         """`DELETE`: whatever `If-Match` says (4.3.1)."""
-        await self._sessions.end(self._session(request))
+        session, _ = await self._session(request)
+        await self._sessions.end(session)
         return web.Response(status=200)
 
     async def get_endpoint(self, request: web.Request) -> web.Response:
@@ -105,7 +107,8 @@ class Whip:
 
     async def get_session(self, request: web.Request) -> web.Response:
         """`GET`: 204 while it lasts."""
-        if not self._sessions.is_alive(self._session(request)):
+        _, alive = await self._session(request)
+        if not alive:
             raise ContractError("not_found", "the session is over")
         return web.Response(status=204)
 
@@ -135,13 +138,16 @@ class Whip:
         who.require("publish", wish.call)
         return wish, who
 
-    def _session(self, request: web.Request) -> Session:
-        """The session; whoever made it may do all with it, and who manages the call."""
+    async def _session(self, request: web.Request) -> tuple[WhipSession, bool]:
+        """The session and whether it is alive.
+
+        Whoever made it may do all with it, and who manages the call.
+        """
         call = request.match_info["call"]
         who = self._authority.identify(bearer(request))
-        session = self._sessions.find(call, request.match_info["session"])
+        session, alive = await self._sessions.find(call, request.match_info["session"])
         who.require("publish" if who.subject == session.subject else "manage", call)
-        return session
+        return session, alive
 
     def _links(self, user: str) -> list[tuple[str, str]]:
         """STUN and TURN servers as `Link` headers (4.6)."""
@@ -189,7 +195,7 @@ async def _text(request: web.Request, content_type: str, largest: int) -> str:
         raise ContractError("invalid", "the body must be UTF-8") from None
 
 
-def _check_match(request: web.Request, session: Session, fragment: Fragment) -> None:
+def _check_match(request: web.Request, session: WhipSession, fragment: Fragment) -> None:
     """Refuse what is for another ICE session than that of the offer (4.3.1, RFC 9110, 13.1.1).
 
     Clients say `*` of any session with and without quotes, for candidates too.
@@ -201,5 +207,5 @@ def _check_match(request: web.Request, session: Session, fragment: Fragment) -> 
         raise web.HTTPPreconditionRequired(reason="If-Match must carry the ETag of the session")
     if not {session.etag, "*", '"*"'} & set(given):
         raise web.HTTPPreconditionFailed(reason="If-Match is of another ICE session")
-    if fragment.ufrags - session.offer.ufrags:
+    if fragment.ufrags - session.ufrags:
         raise web.HTTPUnprocessableEntity(reason="ICE restarts are not supported: POST anew")

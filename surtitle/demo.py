@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from surtitle.embedded import VOICES
 from surtitle.local_call import local_server
+from surtitle.settings import VOICES
 from surtitle.voice import RATE, Pcm, Voice, read_audio
 
 _COLORS = ("cyan", "magenta", "green", "yellow")

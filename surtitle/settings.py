@@ -12,6 +12,9 @@ from media.allowlist import AllowList
 
 _MOST_WORKERS: Final = 4
 
+VOICES: Final = Path(__file__).parent / "voices"
+"""Our own recordings, for the demo and the page's recorded speaker."""
+
 
 class UserError(Exception):
     """What a command tells its user in one line before it exits with 1."""
@@ -37,9 +40,10 @@ def _xdg(variable: str, default: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of `surtitle run`. `capacity` is in speakers, 0 for what the machine suggests.
+    """Of `surtitle run`, `gateway` and `node`: each uses what is its own.
 
-    Without a `final_model` the model makes finals, too.
+    `capacity` is in speakers, 0 for what the machine suggests. Without a `final_model` the model
+    makes finals, too. `control_url` is where gateways reach a node; by itself where it listens.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +60,9 @@ class Settings:
     sfu: tuple[str, ...] = ()
     turn_urls: tuple[str, ...] = ()
     turn_secret: str = ""
+    redis: str = ""
+    mongo: str = ""
+    control_url: str = ""
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""

@@ -20,7 +20,10 @@ ALLOWED = {
 }
 
 # Of signaling a node knows only what travels between the two.
-MEDIA_MAY_KNOW = {"messages", "sources", "bus", "registry", "errors"}
+MEDIA_MAY_KNOW = {
+    *("messages", "sources", "bus", "registry", "presence", "shared_call", "errors"),
+    *("orders", "node_token"),
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import math
 import os
 import secrets
 import socket
@@ -35,7 +36,9 @@ from media.track import Track
 from signaling.audience import call_group
 from signaling.bus import MemoryBus
 from signaling.calls import Calls
+from signaling.lifecycle import Lifecycle
 from signaling.messages import CreateCall, Join, Offer, Participant
+from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
 from signaling.room import Room, Seat
 from signaling.rooms import Rooms
@@ -125,7 +128,7 @@ class World:
         # aiortc's senders encode in threads: one, so that their number does not grow with luck.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         enter = self._stack.enter_async_context
-        bus, registry = MemoryBus(), MemoryRegistry()
+        bus, registry, presence = MemoryBus(), MemoryRegistry(math.inf), MemoryPresence()
         self.listeners = Listeners()
         store = await enter(SqliteStore(self._folder / "surtitle.db"))
         tasks = await enter(asyncio.TaskGroup())
@@ -136,27 +139,36 @@ class World:
                 engine=Recognizer(),
                 bus=bus,
                 registry=registry,
+                presence=presence,
                 sources=lambda source: RtpSource(source, ["127.0.0.1"]),
             )
         )
         transcripts = Transcripts(bus, store)
-        rooms = Rooms(
+        lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
+            presence=presence,
             nodes=SimpleNamespace(node=lambda node_id: self.node),
             store=store,
             transcripts=transcripts,
+        )
+        rooms = Rooms(
+            gateway="g1",
+            bus=bus,
+            presence=presence,
+            lifecycle=lifecycle,
             sockets=self.listeners,
             tasks=tasks,
         )
         self.calls = Calls(
             rooms=rooms,
+            bus=bus,
             store=store,
             transcripts=transcripts,
             turn=TurnServers(),
             sockets=self.listeners,
         )
-        self._stack.push_async_callback(self.calls.close)
+        self._stack.push_async_callback(self.calls.close, end_calls=True)
         return self
 
     async def __aexit__(self, *_):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from captions.types import Caption
+from media import call as call_module
 from media.call import NodeCall
 from media.captions_back import MOST_WAITING, CaptionsBack
 from media.counts import NodeCounts
@@ -28,6 +29,12 @@ from signaling.messages import (
     Participant,
     Publishing,
 )
+from signaling.presence import MemoryPresence, tell
+from signaling.shared_call import Person, SharedCall, placed, with_person
+from signaling.sources import Rtp
+from signaling.store import CallRecord
+
+REF = CallRef("c", 1, 0)
 
 FINAL = Caption(
     call="c",
@@ -75,17 +82,19 @@ class Sfu:
 
 
 class World:
-    def __init__(self, call: NodeCall) -> None:
+    def __init__(self, call: NodeCall, presence: MemoryPresence, bus: MemoryBus) -> None:
         self.call = call
+        self.presence = presence
+        self.bus = bus
         self.told: list[CallEvent] = []
         self.running = asyncio.create_task(call.run())
         self._news = asyncio.Condition()
 
-    async def listen(self, events: AsyncIterator[CallEvent]) -> None:
-        async for event in events:
-            async with self._news:
-                self.told.append(event)
-                self._news.notify_all()
+    async def tell(self, presence: MemoryPresence, event: CallEvent, epoch: int):
+        async with self._news:
+            self.told.append(event)
+            self._news.notify_all()
+        return await tell(presence, event, epoch)
 
     async def until_told(self, event: CallEvent) -> None:
         async with asyncio.timeout(5), self._news:
@@ -93,29 +102,29 @@ class World:
 
 
 @asynccontextmanager
-async def a_call() -> AsyncIterator[World]:
-    bus = MemoryBus()
+async def a_call(monkeypatch, ref: CallRef = REF) -> AsyncIterator[World]:
+    bus, presence = MemoryBus(), MemoryPresence()
     await bus.open_call("c", 1, {})
+    await presence.change("c", lambda _: placed(SharedCall(CallRecord("c", 0)), "node-1", 1))
+    await presence.change("c", lambda now: replace(now, source=Rtp()))
     call = NodeCall(
-        ref=CallRef("c", 1, 0),
+        ref=ref,
         scheduler=SimpleNamespace(forget=lambda *_: None, has_final_model=False, beat_factor=1.0),
         bus=bus,
+        presence=presence,
         counts=NodeCounts(),
         whisper_language=lambda tag: None if tag == "auto" else tag,
     )
-    async with bus.listen_events("c") as events:
-        w = World(call)
-        listener = asyncio.create_task(w.listen(events))
-        yield w
-        async with asyncio.timeout(5):
-            await call.close()
-            await w.running
-            await bus.end_call("c")
-            await listener
+    w = World(call, presence, bus)
+    monkeypatch.setattr(call_module, "tell", w.tell)
+    yield w
+    async with asyncio.timeout(5):
+        await call.close()
+        await w.running
 
 
-async def test_what_an_sfu_tells_reaches_the_gateways_in_order():
-    async with a_call() as w:
+async def test_what_an_sfu_tells_reaches_the_gateways_in_order(monkeypatch):
+    async with a_call(monkeypatch) as w:
         sfu, track = Sfu(), Track()
         assert await w.call.attach(sfu, "de") == {"port": 4000}
         sfu.tell(Joined("p-anna", "Anna"))
@@ -144,8 +153,8 @@ async def test_what_an_sfu_tells_reaches_the_gateways_in_order():
     assert not w.call.streams
 
 
-async def test_a_refusal_leaves_the_call_as_it_was_and_another_try_may_do():
-    async with a_call() as w:
+async def test_a_refusal_leaves_the_call_as_it_was_and_another_try_may_do(monkeypatch):
+    async with a_call(monkeypatch) as w:
         for refusal, code in (
             (ContractError("forbidden", "wrong PIN"), "forbidden"),
             (RuntimeError("a fault of ours"), "unavailable"),
@@ -168,8 +177,8 @@ async def test_a_refusal_leaves_the_call_as_it_was_and_another_try_may_do():
         (RuntimeError("a fault of ours"), "the call is over at its SFU"),
     ],
 )
-async def test_a_call_that_is_over_at_its_sfu_is_over(fault, reason):
-    async with a_call() as w:
+async def test_a_call_that_is_over_at_its_sfu_is_over(monkeypatch, fault, reason):
+    async with a_call(monkeypatch) as w:
         sfu, track = Sfu(), Track()
         await w.call.attach(sfu, "auto")
         sfu.tell(Joined("p-anna", "Anna"))
@@ -181,8 +190,8 @@ async def test_a_call_that_is_over_at_its_sfu_is_over(fault, reason):
             await w.running
 
 
-async def test_what_a_participant_says_of_themselves_stands_above_the_sfu_s_word():
-    async with a_call() as w:
+async def test_what_a_participant_says_of_themselves_stands_above_the_sfu_s_word(monkeypatch):
+    async with a_call(monkeypatch) as w:
         sfu = Sfu()
         await w.call.attach(sfu, "auto")
         sfu.tell(Joined("p-anna", "anna@sfu"))
@@ -193,6 +202,33 @@ async def test_what_a_participant_says_of_themselves_stands_above_the_sfu_s_word
         assert "p-anna" in w.call.participants
         await w.call.close_media("p-anna")
         assert not w.call.participants
+
+
+async def test_what_was_said_on_a_socket_before_the_sfu_names_somebody_is_what_counts(monkeypatch):
+    async with a_call(monkeypatch) as w:
+        anna = Participant("p-anna", "Anna", "de")
+        await w.presence.change("c", lambda now: with_person(now, Person(anna, "g1", "s1")))
+        sfu = Sfu()
+        await w.call.attach(sfu, "auto")
+        sfu.tell(Joined("p-anna", "Speaker 1"))
+        await w.until_told(Arrived("c", Participant("p-anna", "Speaker 1")))
+        await asyncio.sleep(0)
+        assert w.call.participants["p-anna"] == anna
+
+
+async def test_a_call_that_has_another_owner_is_dropped_without_another_word(monkeypatch):
+    async with a_call(monkeypatch) as w:
+        sfu, track = Sfu(), Track()
+        await w.call.attach(sfu, "auto")
+        sfu.tell(Joined("p-anna", "Anna"))
+        sfu.tell(TrackStarted("p-anna", track))
+        await w.until_told(Publishing("c", "p-anna", publishing=True))
+        await w.bus.open_call("c", 2, {})
+        w.call._publisher.put(FINAL)
+        async with asyncio.timeout(5):
+            await w.running
+        assert await w.bus.since("c", "spoken", 0) == []
+        assert not w.call.streams
 
 
 async def test_captions_go_back_to_the_sfu_and_a_newer_one_stands_for_those_that_wait():

@@ -13,12 +13,14 @@ from captions.load import Level
 from captions.waiting import Request
 from captions.window import Window
 from media import node as node_module
+from media.call import NodeCall
 from media.condition import recognizer_state, trouble
 from media.node import Node
 from media.source import Lost, Recovered
 from signaling.bus import MemoryBus
 from signaling.errors import ContractError
 from signaling.messages import CallHealth, CallRef
+from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
 from signaling.sources import Rtp
 from tests.media.test_call import Sfu
@@ -62,18 +64,17 @@ class World:
         self.node.scheduler.look = lambda: self.level
         self.node.scheduler._load.level = self.level
         await self.node._report()
-        await self.node._tell_health(trouble(self.engine.state, self.node._final_state, self.level))
+        self.node._tell_health(trouble(self.engine.state, self.node._final_state, self.level))
         return list(self.told)
 
     async def status(self):
-        return (await self.registry.nodes())[0]
+        return (await self.registry.nodes())[0].status
 
 
 @asynccontextmanager
 async def a_node(monkeypatch, *, final_engine: Engine | None = None) -> AsyncIterator[World]:
     monkeypatch.setattr(node_module, "HEARTBEAT_SECONDS", 3600)
     bus, registry, engine = MemoryBus(), MemoryRegistry(), Engine()
-    publish = bus.publish_event
     sfus: list[Sfu] = []
 
     def source(_) -> Sfu:
@@ -87,17 +88,20 @@ async def a_node(monkeypatch, *, final_engine: Engine | None = None) -> AsyncIte
         final_engine=final_engine,
         bus=bus,
         registry=registry,
+        presence=MemoryPresence(),
         sources=source,
     )
     w = World(node, registry, engine)
     w.sfus = sfus
 
-    async def told(event) -> None:
+    tell = NodeCall._tell_gateways
+
+    def told(call, event) -> None:
         if isinstance(event, CallHealth):
             w.told.append(event)
-        await publish(event)
+        tell(call, event)
 
-    bus.publish_event = told
+    monkeypatch.setattr(NodeCall, "_tell_gateways", told)
     async with node:
         await asyncio.sleep(0)  # its own first heartbeat
         yield w
@@ -175,11 +179,11 @@ async def test_no_new_call_is_placed_where_it_would_not_be_captioned(
         assert (await w.status()).saturated is saturated
         if saturated:
             with pytest.raises(ContractError, match="no media node") as refused:
-                await w.registry.place("new")
+                await w.registry.reserve()
             assert refused.value.code == "overloaded"
             assert refused.value.retry_after_ms > 0
         else:
-            await w.registry.place("new")
+            await w.registry.reserve()
 
 
 async def test_load_is_measured_at_every_heartbeat(monkeypatch):

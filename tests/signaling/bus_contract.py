@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from captions.types import SPOKEN, Caption, Word
-from signaling.bus import KEPT_FINALS, LISTENER_QUEUE, Fenced
-from signaling.messages import CallHealth, Publishing
+from signaling.bus import KEPT_FINALS, LISTENER_QUEUE, Fenced, Letter
 
 CALL = "standup-42"
 
@@ -92,7 +91,7 @@ class BusContract:
         assert (await bus.publish_final(2, final("u3"))).seq == 4
 
     async def test_of_an_unknown_call_nothing_is_remembered(self, bus):
-        assert await bus.last_seq("nobody", SPOKEN) == 0
+        assert await bus.last_seq("nobody", SPOKEN) is None
         assert await bus.since("nobody", SPOKEN, 0) is None, "the store may know it"
 
     async def test_in_a_call_that_begins_nothing_has_been_said(self, bus):
@@ -145,6 +144,29 @@ class BusContract:
         await bus.open_call(CALL, 4, {})
         with pytest.raises(Fenced):
             await bus.publish_final(4, final("u1"))
+
+    async def test_after_the_end_of_a_call_its_owner_can_publish_nothing(self, bus):
+        await bus.open_call(CALL, 1, {})
+        await bus.publish_final(1, final("u1"))
+        await bus.end_call(CALL)
+        with pytest.raises(Fenced):
+            await bus.publish_final(1, final("u2"))
+        with pytest.raises(Fenced):
+            await bus.publish_partial(1, partial("u2", 1))
+        await bus.acknowledge(u.entry for u in await bus.unwritten(10))
+        await bus.forget(CALL)
+        with pytest.raises(Fenced):
+            await bus.publish_final(1, final("u3"))
+        assert await bus.unwritten(10) == []
+
+    async def test_a_node_that_drains_publishes_until_the_next_one_is_the_only_one(self, bus):
+        await bus.open_call(CALL, 1, {})
+        assert (await bus.publish_final(1, final("u1"))).seq == 1
+        assert (await bus.publish_final(2, final("u2"))).seq == 2
+        assert (await bus.publish_final(1, final("u3"))).seq == 3
+        await bus.open_call(CALL, 2, {})
+        with pytest.raises(Fenced):
+            await bus.publish_final(1, final("u4"))
 
     async def test_a_fence_is_of_one_call(self, bus):
         await bus.open_call("a", 9, {})
@@ -223,20 +245,6 @@ class BusContract:
         async with bus.listen(CALL, SPOKEN) as heard:
             await bus.publish_final(1, final("u1"))
             assert (await anext(heard)).seq == 1
-
-    async def test_events_are_heard_in_order_and_by_their_call_only(self, bus):
-        events = [
-            Publishing(CALL, "p-anna", publishing=True),
-            CallHealth(CALL, "degraded", "the recognizer is being restarted"),
-            CallHealth(CALL, "live"),
-            Publishing(CALL, "p-anna", publishing=False),
-        ]
-        async with bus.listen_events(CALL) as heard:
-            for event in events:
-                await bus.publish_event(event)
-                await bus.publish_event(CallHealth("other", "live"))
-            await bus.end_call(CALL)
-            assert await everything(heard) == events
 
     async def test_the_end_of_a_call_ends_the_listeners_of_all_its_feeds_and_of_no_other(self, bus):
         for call in (CALL, "other"):
@@ -326,6 +334,46 @@ class BusContract:
         waiting = {(u.caption.call, u.caption.feed) for u in await bus.unwritten(10)}
         assert waiting == {("a", SPOKEN), ("a", "de"), ("b", SPOKEN), ("b", "de")}
 
+    # --- restoring ----------------------------------------------------------------------
+
+    async def test_what_a_node_still_has_comes_back_under_its_numbers(self, bus):
+        await bus.open_call(CALL, 1, {})
+        async with bus.listen(CALL, SPOKEN) as heard:
+            finals = [final(f"u{n}").numbered(n) for n in (3, 4)]
+            german = final("u4", feed="de", language="de").numbered(1)
+            await bus.restore(CALL, 1, [*finals, german])
+            await bus.restore(CALL, 1, [*finals, german])
+            assert await bus.since(CALL, SPOKEN, 2) == finals
+            assert await bus.since(CALL, "de", 0) == [german]
+            assert (await bus.publish_final(1, final("u5"))).seq == 5
+            assert (await bus.publish_final(1, final("u3"))).seq == 3
+            await bus.end_call(CALL)
+            assert [c.seq for c in await everything(heard)] == [3, 4, 5], "each once"
+        waiting = [(u.caption.feed, u.caption.seq) for u in await bus.unwritten(10)]
+        assert sorted(waiting) == [("de", 1), (SPOKEN, 3), (SPOKEN, 4), (SPOKEN, 5)]
+
+    async def test_who_lost_a_call_restores_nothing(self, bus):
+        await bus.open_call(CALL, 2, {})
+        with pytest.raises(Fenced):
+            await bus.restore(CALL, 1, [final("u1").numbered(1)])
+        assert await bus.since(CALL, SPOKEN, 0) == []
+        await bus.end_call(CALL)
+        with pytest.raises(Fenced):
+            await bus.restore(CALL, 2, [final("u1").numbered(1)])
+
+    # --- letters ------------------------------------------------------------------------
+
+    async def test_a_letter_reaches_its_gateway_and_no_other(self, bus):
+        letter = Letter(
+            "socket-1", "peer:signal", {"from": "p-ben", "data": {"sdp": "v=0 \U0001f642"}}
+        )
+        async with bus.letters("g1") as one, bus.letters("g2") as two:
+            await bus.post("g1", letter)
+            await bus.post("g2", Letter("socket-2", "peer:signal", {}))
+            assert await anext(one) == letter
+            assert (await anext(two)).socket == "socket-2"
+        await bus.post("g1", letter)
+
     # --- erasing ------------------------------------------------------------------------
 
     async def test_what_is_erased_is_gone_and_numbers_go_on(self, bus):
@@ -368,7 +416,7 @@ class BusContract:
         await bus.acknowledge(u.entry for u in await bus.unwritten(10))
         await bus.end_call(CALL)
         await bus.forget(CALL)
-        assert await bus.last_seq(CALL, SPOKEN) == 0
+        assert await bus.last_seq(CALL, SPOKEN) is None
         assert await bus.since(CALL, SPOKEN, 0) is None
         await bus.open_call(CALL, 2, {SPOKEN: 1})
         assert (await bus.publish_final(2, final("u2"))).seq == 2
@@ -382,7 +430,7 @@ class BusContract:
         waiting = await bus.unwritten(10)
         assert [u.caption.seq for u in waiting] == [1]
         await bus.acknowledge(u.entry for u in waiting)
-        assert await bus.last_seq(CALL, SPOKEN) == 0, "forgotten once it is written"
+        assert await bus.last_seq(CALL, SPOKEN) is None, "forgotten once it is written"
 
     async def test_a_call_that_began_again_before_it_was_written_is_not_forgotten(self, bus):
         await bus.open_call(CALL, 1, {})

@@ -31,7 +31,7 @@ async def test_a_call_lives_from_the_first_to_the_last_and_leaves_only_its_trans
         anna = await w.join("s1", who=known("anna"))
         ben = await w.join("s2", who=known("ben"), captions_language="de")
         assert (await w.calls.offer(anna, OFFER)) == {"sdp": "answer", "type": "answer"}
-        ref = w.calls.live["a"].ref
+        ref = w.calls.live["a"].shared.ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.calls.leave(anna)
         await w.calls.leave(ben)
@@ -45,24 +45,32 @@ async def test_a_call_lives_from_the_first_to_the_last_and_leaves_only_its_trans
 async def test_an_empty_call_waits_for_who_comes_back(tmp_path):
     async with world(tmp_path, linger_seconds=1000) as w:
         await w.calls.leave(await w.join("s1"))
-        lingering = w.rooms._lingering["a"]
         room = w.calls.live["a"]
+        assert room.shared.empty_since_ms is not None
+        await w.settled()
         await w.join("s2")
         assert w.calls.live["a"] is room
-        await asyncio.wait([lingering])
-        assert lingering.cancelled()
-        assert not w.rooms._lingering
+        assert room.shared.empty_since_ms is None
+
+
+async def test_who_comes_back_just_when_an_empty_call_is_to_end_stays_in_it(tmp_path):
+    async with world(tmp_path) as w:
+        await w.calls.leave(await w.join("s1"))
+        await w.keeper.look()
+        await w.join("s2")
+        await w.settled()
+        assert set(w.calls.live["a"].seats) == {"s2"}
 
 
 async def test_a_call_that_ended_begins_again_and_its_numbers_go_on(tmp_path):
     async with world(tmp_path) as w:
         await w.join("s1")
-        first = w.calls.live["a"].ref
+        first = w.calls.live["a"].shared.ref
         await w.bus.publish_final(first.epoch, final("u1", call="a"))
         await w.calls.end("a")
         nothing_left(w)
         await w.join("s2", since=1)
-        again = w.calls.live["a"].ref
+        again = w.calls.live["a"].shared.ref
         assert again.epoch > first.epoch
         assert again.started_at_ms == first.started_at_ms
         assert (await w.bus.publish_final(again.epoch, final("u2", call="a"))).seq == 2
@@ -71,7 +79,7 @@ async def test_a_call_that_ended_begins_again_and_its_numbers_go_on(tmp_path):
 async def test_everybody_is_told_of_the_end_behind_the_last_caption(tmp_path):
     async with world(tmp_path) as w:
         seat = await w.join("s1")
-        ref = w.calls.live["a"].ref
+        ref = w.calls.live["a"].shared.ref
         for n in range(3):
             await w.bus.publish_final(ref.epoch, final(f"u{n}", call="a"))
         await w.calls.end("a")
@@ -110,11 +118,7 @@ async def test_a_person_who_comes_again_takes_the_place_of_their_old_connection(
         new = await w.join("s2", who=known("anna"))
         room = w.calls.live["a"]
         assert set(room.seats) == {"s0", "s2"}
-        assert [e["event"] for e in w.sockets.heard("s0", "call:participant")] == [
-            "joined",
-            "left",
-            "joined",
-        ]
+        assert [e["event"] for e in w.sockets.heard("s0", "call:participant")] == ["joined"]
         await w.calls.leave(old)
         assert room.seats["s2"] is new, "the old connection's end is nobody's business"
         await w.calls.signal(other, Signal(to="anna", data=1))
@@ -125,14 +129,14 @@ async def test_a_watcher_sees_a_call_begin_with_whatever_settings_it_is_created(
     async with world(tmp_path) as w:
         await w.calls.watch("s1", Watch(call="a"))
         assert await w.store.call("a") is None, "watching begins no call"
-        room = await w.calls.create(CreateCall(call="a", language="de"))
-        assert room.ref
+        shared = await w.calls.create(CreateCall(call="a", language="de"))
+        assert shared.ref
         assert (await w.store.call("a")).settings == {"language": "de"}
-        assert (await w.calls.create(CreateCall(call="a", language="de"))) is room
+        assert (await w.calls.create(CreateCall(call="a", language="de"))) == shared
         with pytest.raises(ContractError) as refused:
             await w.calls.create(CreateCall(call="a", language="fr"))
         assert code_of(refused) == "conflict"
-        await w.bus.publish_final(room.ref.epoch, final("u1", call="a"))
+        await w.bus.publish_final(shared.epoch, final("u1", call="a"))
         await w.calls.end("a")
         assert len(w.sockets.heard("s1", "caption")) == 1
 
@@ -158,7 +162,7 @@ async def test_who_changes_the_feed_reads_the_new_one_and_not_the_old(tmp_path):
     async with world(tmp_path) as w:
         seat = await w.join("s1")
         await w.calls.update(seat, Update(captions_language="de"))
-        ref = w.calls.live["a"].ref
+        ref = w.calls.live["a"].shared.ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
         await w.calls.end("a")
@@ -206,8 +210,7 @@ async def test_many_who_come_at_once_are_in_one_call(tmp_path):
         await asyncio.gather(*(w.join(f"s{n}") for n in range(20)))
         room = w.calls.live["a"]
         assert len(room.seats) == len(room.participants) == 20
-        assert room.ref.epoch == 1
-        assert len(w.rooms._events) == 1
+        assert len(w.rooms._followers) == 1
         await asyncio.gather(*(w.calls.leave(seat) for seat in list(room.seats.values())))
         await w.lingered()
         nothing_left(w)
@@ -220,12 +223,12 @@ async def test_audio_that_begins_while_a_name_changes_is_not_forgotten(tmp_path)
         changing = asyncio.ensure_future(w.calls.update(seat, Update(name="Ann")))
         await gate.reached.wait()
         room = w.calls.live["a"]
-        await w.rooms._take_event(room, Publishing("a", "anna", publishing=True))
+        await w.told(Publishing("a", "anna", publishing=True))
         gate.opened.set()
         answer = await changing
         assert answer["participant"]["publishing"] is True
         assert answer["participant"]["name"] == "Ann"
-        assert room.captioning
+        assert room.shared.captioning
 
 
 async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path):
@@ -242,7 +245,7 @@ async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path)
         await joining
         await dying
         assert server.connected == 0
-        assert w.calls.live["a"].empty, "no seat without a socket"
+        assert w.calls.live["a"].shared.empty, "no seat without a socket"
         await w.lingered()
         nothing_left(w)
 
@@ -265,18 +268,18 @@ async def test_a_call_that_no_node_takes_leaves_nothing_behind(tmp_path):
 async def test_a_join_that_fails_half_way_leaves_nobody_in_the_call(tmp_path, fault):
     async with world(tmp_path) as w:
         ended = await w.join("s0")
-        await w.bus.publish_final(w.calls.live["a"].ref.epoch, final("u1", call="a"))
+        await w.bus.publish_final(w.calls.live["a"].shared.ref.epoch, final("u1", call="a"))
         await w.calls.end("a")
         w.store.faults.add(fault)
         with pytest.raises(ConnectionError):
             await w.join("s1")
         w.store.faults.clear()
         if "a" in w.calls.live:
-            assert w.calls.live["a"].empty
+            assert w.calls.live["a"].shared.empty
             await w.lingered()
         nothing_left(w)
         seat = await w.join("s2")
-        ref = w.calls.live["a"].ref
+        ref = w.calls.live["a"].shared.ref
         assert (await w.bus.publish_final(ref.epoch, final("u2", call="a"))).seq == 2
         assert (await w.calls.since(seat, 0))["seq"] == 2
         assert ended is not seat
@@ -295,8 +298,8 @@ async def test_a_join_that_fails_half_way_is_told_to_nobody_and_the_others_stay(
         assert set(room.seats) == {"s1"}
         assert set(room.participants) == {"anna"}
         assert w.sockets.heard("s1", "call:participant") == []
-        assert not w.rooms._lingering
-        ref = room.ref
+        assert room.shared.empty_since_ms is None
+        ref = room.shared.ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.calls.end("a")
         assert len(w.sockets.heard("s1", "caption")) == 1
@@ -353,7 +356,7 @@ async def test_a_store_that_is_down_keeps_no_call_from_ending_and_brings_down_no
         await w.calls.leave(seat)
         await w.lingered()
         assert set(w.calls.live) == {"b"}
-        await w.bus.publish_final(w.calls.live["b"].ref.epoch, final("u1", call="b"))
+        await w.bus.publish_final(w.calls.live["b"].shared.ref.epoch, final("u1", call="b"))
         await w.calls.end("b")
         assert len(w.sockets.heard("s2", "caption")) == 1
         nothing_left(w)
@@ -371,7 +374,7 @@ async def test_a_caption_that_cannot_be_sent_brings_no_other_feed_down(tmp_path,
             await emit(event, payload, to)
 
         monkeypatch.setattr(w.sockets, "emit", faulty)
-        ref = w.calls.live["a"].ref
+        ref = w.calls.live["a"].shared.ref
         await w.bus.publish_final(ref.epoch, final("u1", call="a"))
         await w.bus.publish_final(ref.epoch, final("u1", call="a", feed="de"))
         await w.calls.end("a")
@@ -382,11 +385,12 @@ async def test_a_word_on_health_after_the_end_does_not_revive_a_call(tmp_path):
     async with world(tmp_path) as w:
         await w.join("s1")
         room = w.calls.live["a"]
-        await w.rooms._take_event(room, CallHealth("a", "degraded", "busy"))
-        assert room.state == "degraded"
+        await w.told(CallHealth("a", "degraded", "busy"))
+        assert room.shared.state == "degraded"
         await w.calls.end("a")
-        await w.rooms._take_event(room, CallHealth("a", "live"))
-        assert room.state == "ended"
+        await w.told(CallHealth("a", "live"))
+        assert room.shared.state == "ended"
+        nothing_left(w)
         states = [s["state"] for s in w.sockets.heard("s1", "call:state")]
         assert states == ["degraded", "ended"]
 
@@ -397,7 +401,7 @@ async def test_a_word_on_health_after_the_end_does_not_revive_a_call(tmp_path):
 async def test_who_drains_takes_nobody_in_and_begins_nothing(tmp_path):
     async with world(tmp_path) as w:
         await w.join("s1")
-        await w.calls.close()
+        await w.calls.close(end_calls=True)
         for attempt in (
             w.join("s2"),
             w.calls.watch("s2", Watch(call="a")),
@@ -408,7 +412,7 @@ async def test_who_drains_takes_nobody_in_and_begins_nothing(tmp_path):
             assert code_of(refused) == "unavailable"
             assert refused.value.retry_after_ms
         nothing_left(w)
-        await w.calls.close()
+        await w.calls.close(end_calls=True)
 
 
 @pytest.mark.parametrize("kind", ["join", "watch", "create"])
@@ -423,7 +427,7 @@ async def test_a_call_that_is_about_to_open_while_the_server_drains_does_not(tmp
             }[kind]()
         )
         await gate.reached.wait()
-        await w.calls.close()
+        await w.calls.close(end_calls=True)
         gate.opened.set()
         with pytest.raises(ContractError) as refused:
             await opening
@@ -436,7 +440,7 @@ async def test_calls_are_drained_at_once_and_not_one_behind_the_other(tmp_path):
         for n in range(5):
             await w.join(f"s{n}", call=f"call-{n}")
         gate = w.node.gates["end"] = Gate()
-        closing = asyncio.ensure_future(w.calls.close())
+        closing = asyncio.ensure_future(w.calls.close(end_calls=True))
         await gate.reached.wait()
         await asyncio.sleep(0)
         assert len(w.node.asked) == 5

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 
 from captions.types import SPOKEN
 from signaling.bus import MemoryBus
 from signaling.calls import Calls
 from signaling.errors import ContractError
+from signaling.keeper import Keeper, Rules
+from signaling.lifecycle import Lifecycle
 from signaling.messages import Join, Offer
+from signaling.presence import MemoryPresence, tell
 from signaling.registry import MemoryRegistry, NodeStatus
 from signaling.rooms import Rooms
 from signaling.store_sqlite import SqliteStore
@@ -69,6 +73,9 @@ class Node:
 
     async def update(self, call, participant):
         await self._take("update", call.call, participant)
+
+    async def forget_words(self, call):
+        await self._take("forget_words", call.call)
 
     async def end(self, call):
         await self._take("end", call.call)
@@ -145,6 +152,8 @@ class World:
     rooms: Rooms
     bus: MemoryBus
     registry: MemoryRegistry
+    presence: MemoryPresence
+    keeper: Keeper
     node: Node
     nodes: Nodes
     store: Store
@@ -153,42 +162,68 @@ class World:
     async def join(self, socket, call="a", who=ANYBODY, **more):
         return (await self.calls.join(socket, who, Join(call=call, **more)))[0]
 
-    async def lingered(self, call="a"):
-        """Until the empty call has ended."""
-        lingering = self.rooms._lingering.get(call)
-        if lingering:
-            await lingering
-        async with self.rooms.lock(call):
-            return
+    async def told(self, *events):
+        """The node's word, and that it has been taken."""
+        for event in events:
+            shared = await self.presence.read(event.call)
+            await tell(self.presence, event, shared.epoch if shared else 0)
+        await self.settled()
+
+    async def settled(self):
+        """What the keeper finds to do is done, and everybody has heard of it."""
+        await self.keeper.look()
+        await self.keeper.done()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def lingered(self):
+        """Until an empty call has ended."""
+        await self.settled()
 
 
 @contextlib.asynccontextmanager
 async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
-    bus, registry, node, sockets = MemoryBus(), MemoryRegistry(), Node(), Sockets()
+    bus, registry, presence = MemoryBus(), MemoryRegistry(math.inf), MemoryPresence()
+    node, sockets = Node(), Sockets()
     nodes = Nodes(node)
     await registry.report(NodeStatus("node-1", capacity=capacity))
     async with Store(folder / "surtitle.db") as store, asyncio.TaskGroup() as tasks:
         transcripts = Transcripts(bus, store)
-        rooms = Rooms(
+        lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
+            presence=presence,
             nodes=nodes,
             store=store,
             transcripts=transcripts,
+        )
+        rooms = Rooms(
+            gateway="g1",
+            bus=bus,
+            presence=presence,
+            lifecycle=lifecycle,
             sockets=sockets,
             tasks=tasks,
-            linger_seconds=linger_seconds,
+        )
+        keeper = Keeper(
+            gateway="g1",
+            registry=registry,
+            presence=presence,
+            lifecycle=lifecycle,
+            tasks=tasks,
+            rules=Rules(linger_seconds=linger_seconds),
         )
         calls = Calls(
             rooms=rooms,
+            bus=bus,
             store=store,
             transcripts=transcripts,
             turn=TurnServers(),
             sockets=sockets,
         )
-        yield World(calls, rooms, bus, registry, node, nodes, store, sockets)
+        yield World(calls, rooms, bus, registry, presence, keeper, node, nodes, store, sockets)
         store.faults.clear()
-        await calls.close()  # and the TaskGroup finds nothing that still runs
+        await calls.close(end_calls=True)  # and the TaskGroup finds nothing that still runs
 
 
 def code_of(error) -> str:
@@ -198,12 +233,13 @@ def code_of(error) -> str:
 def nothing_left(w: World) -> None:
     """Of a call that is over."""
     assert not w.calls.live
-    assert not w.rooms._events
-    assert not w.rooms._lingering
+    assert not w.presence._calls
+    assert not list(w.presence._versions)
+    assert not w.rooms._followers
     assert not w.rooms.audience.fanout._listeners
     assert not w.rooms.audience.fanout._viewers
     assert not list(w.rooms._locks)
     assert not any(w.sockets.groups.values())
-    assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten))
-    assert not [*w.bus._captions, *w.bus._events]
-    assert not w.registry._owners
+    assert not any((w.bus._epochs, w.bus._feeds, w.bus._unwritten, w.bus._ended))
+    assert not list(w.bus._captions)
+    assert not any(w.registry._calls.values())

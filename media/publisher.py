@@ -1,0 +1,146 @@
+"""What a call's node publishes: every final in order, whatever becomes of the bus meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from captions.types import Caption
+from media.counts import NodeCounts
+from media.pauses import Pauses
+from signaling.bus import Bus, Fenced, Unopened
+from signaling.errors import Unreachable
+from signaling.messages import CallRef
+
+log = structlog.get_logger(__name__)
+
+KEPT_FINALS: Final = 500
+"""Newest finals of a call that are kept, for a bus that loses its memory."""
+
+
+class Publisher:
+    """Of one call. `put` never waits; `run` publishes, until `close` and the last final.
+
+    While the bus is out of reach finals wait, and of partials only the newest of each utterance.
+    """
+
+    def __init__(
+        self,
+        *,
+        call: CallRef,
+        bus: Bus,
+        counts: NodeCounts,
+        on_published: Callable[[Caption], None] = lambda _: None,
+        on_fenced: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_published` takes each caption as the bus numbered it.
+
+        `on_fenced` is told once when the call has another owner; from then on nothing is
+        published.
+        """
+        self._call = call
+        self._bus = bus
+        self._counts = counts
+        self._on_published = on_published
+        self._on_fenced = on_fenced
+        self._waiting: deque[Caption] = deque()
+        self._more = asyncio.Event()
+        self._closed = False
+        self._fenced = False
+        self._kept: deque[Caption] = deque(maxlen=KEPT_FINALS)
+        self._lost_memory = False
+
+    @property
+    def fenced(self) -> bool:
+        """Whether the call has another owner."""
+        return self._fenced
+
+    def put(self, caption: Caption) -> None:
+        """Publish a caption behind those before it, in the place of an older partial of it."""
+        if self._fenced:
+            self._count_fenced(caption)
+            return
+        for waiting in self._waiting:
+            if not waiting.final and waiting.key == caption.key:
+                self._waiting.remove(waiting)
+                break
+        self._waiting.append(caption)
+        self._more.set()
+
+    def restore(self) -> None:
+        """The bus may have lost its memory: give it back what is kept, before anything else."""
+        self._lost_memory = True
+        self._more.set()
+
+    def forget_words(self) -> None:
+        """The transcript was erased: keep nothing that was said."""
+        self._kept.clear()
+
+    def fence(self) -> None:
+        """The call has another owner: publish nothing more. Idempotent."""
+        if self._fenced:
+            return
+        self._fenced = True
+        for caption in self._waiting:
+            self._count_fenced(caption)
+        self._waiting.clear()
+        self._more.set()
+        log.warning("the call has another owner; what was not published is dropped")
+        self._on_fenced()
+
+    def close(self) -> None:
+        """Let `run` end behind what has been put."""
+        self._closed = True
+        self._more.set()
+
+    async def run(self) -> None:
+        """Publish until closed."""
+        pauses = Pauses(first_seconds=0.1, longest_seconds=1.0)
+        never = asyncio.Event()
+        while not (self._closed and not self._waiting):
+            if not self._waiting and (self._fenced or not self._lost_memory):
+                self._more.clear()
+                await self._more.wait()
+                continue
+            try:
+                await self._publish_next()
+            except Unreachable:
+                self._drop_partials()
+                await pauses.wait(never)
+            except Unopened:
+                self._lost_memory = True
+            except Fenced:
+                self.fence()
+            else:
+                pauses.reset()
+
+    async def _publish_next(self) -> None:
+        if self._lost_memory:
+            await self._bus.restore(self._call.call, self._call.epoch, list(self._kept))
+            self._lost_memory = False
+            return
+        caption = self._waiting[0]
+        if caption.final:
+            published = await self._bus.publish_final(self._call.epoch, caption)
+            self._kept.append(published)
+            self._counts.finals += 1
+        else:
+            await self._bus.publish_partial(self._call.epoch, caption)
+            self._counts.partials += 1
+            published = caption
+        # A newer partial may have taken its place meanwhile.
+        if self._waiting and self._waiting[0] is caption:
+            self._waiting.popleft()
+        self._on_published(published)
+
+    def _drop_partials(self) -> None:
+        """Newer ones come by the time the bus is back."""
+        self._waiting = deque(caption for caption in self._waiting if caption.final)
+
+    def _count_fenced(self, caption: Caption) -> None:
+        if caption.final:
+            self._counts.finals_fenced += 1

@@ -1,0 +1,50 @@
+"""A gateway alone in this process: its node is a stand-in, and who uses it publishes on its bus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from signaling.bus import MemoryBus
+from signaling.gateway import Gateway
+from signaling.health import Health
+from signaling.metrics import Metrics
+from signaling.presence import MemoryPresence
+from signaling.registry import MemoryRegistry
+from signaling.store_sqlite import SqliteStore
+from signaling.tokens import Everybody
+from tests.signaling.world import Node, Nodes
+from turn.credentials import TurnServers
+
+EPOCH = 1
+"""Of the calls that are open on the bus; nobody joins them, so that no node has them."""
+
+
+@asynccontextmanager
+async def lone_gateway(
+    folder: Path, calls: Sequence[str]
+) -> AsyncIterator[tuple[Gateway, MemoryBus]]:
+    bus = MemoryBus()
+    async with (
+        SqliteStore(folder / "surtitle.db") as store,
+        Gateway(
+            host="127.0.0.1",
+            port=0,
+            gateway_id="gateway",
+            bus=bus,
+            registry=MemoryRegistry(math.inf),
+            presence=MemoryPresence(),
+            nodes=Nodes(Node()),
+            store=store,
+            authority=Everybody(),
+            turn=TurnServers(),
+            health=Health("1"),
+            metrics=Metrics(),
+            origins=[],
+        ) as running,
+    ):
+        for call in calls:
+            await bus.open_call(call, EPOCH, {})
+        yield running, bus
