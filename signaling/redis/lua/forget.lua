@@ -1,0 +1,9 @@
+-- KEYS: bus
+-- ARGV: base of the call's keys, seconds that its fence stays
+if redis.call('HGET', KEYS[1], 'open') then
+  if tonumber(redis.call('HGET', KEYS[1], 'unwritten') or '0') > 0 then
+    redis.call('HSET', KEYS[1], 'forget', 1)
+  else
+    forget(KEYS[1], ARGV[1], ARGV[2])
+  end
+end

@@ -1,0 +1,11 @@
+-- KEYS: bus
+-- ARGV: epoch, live channel, body
+local state = redis.call('HMGET', KEYS[1], 'fence', 'open', 'ended', 'over')
+if not state[1] or not (state[2] or state[3] or state[4]) then
+  return 'unopened'
+end
+if state[3] or not state[2] or tonumber(ARGV[1]) < tonumber(state[1]) then
+  return 'fenced'
+end
+redis.call('PUBLISH', ARGV[2], '\n' .. ARGV[3])
+return 'ok'

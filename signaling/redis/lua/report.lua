@@ -1,0 +1,15 @@
+-- KEYS: seen, memory, status, drain
+-- ARGV: id, name for a memory that has none, milliseconds after which the dead are forgotten,
+--       status (nodes only)
+-- Returns the name of the memory, and whether the node is to drain.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2], 'NX')
+local drain = 0
+if ARGV[4] then
+  redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
+  drain = redis.call('SISMEMBER', KEYS[4], ARGV[1])
+end
+return { redis.call('GET', KEYS[2]), drain }

@@ -1,0 +1,75 @@
+"""Bus, registry and presence on Debian's Redis: one server, and a cluster of six."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from signaling.redis.bus import RedisBus
+from signaling.redis.hub import Hub
+from signaling.redis.link import Link
+from signaling.redis.presence import RedisPresence
+from signaling.redis.registry import RedisRegistry
+from signaling.redis.wire import Seal
+from tests.redis_server import RedisCluster, RedisServer
+from tests.signaling.bus_contract import BusContract
+from tests.signaling.presence_contract import PresenceContract
+from tests.signaling.registry_contract import RegistryContract
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["single", "cluster"])
+async def url(request, tmp_path_factory):
+    kind = RedisServer if request.param == "single" else RedisCluster
+    async with kind(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+async def flush(link: Link) -> None:
+    client = link._open
+    if link.is_cluster:
+        await asyncio.gather(
+            *(client.execute_command("FLUSHALL", target_nodes=n) for n in client.get_primaries())
+        )
+    else:
+        await client.flushall()
+
+
+@asynccontextmanager
+async def connected(url: str):
+    """A link and its hub, as a process has them."""
+    async with Link(url) as link, Hub(link) as hub:
+        yield link, hub
+
+
+@pytest.fixture
+async def shared(url):
+    async with connected(url) as (link, hub):
+        await flush(link)
+        yield link, hub
+
+
+class TestRedisBus(BusContract):
+    @pytest.fixture
+    async def bus(self, shared):
+        async with RedisBus(*shared) as bus:
+            yield bus
+
+
+class TestRedisRegistry(RegistryContract):
+    @pytest.fixture
+    async def registry(self, shared):
+        return RedisRegistry(shared[0])
+
+
+class TestRedisPresence(PresenceContract):
+    @pytest.fixture
+    async def presence(self, shared):
+        return RedisPresence(*shared, Seal("s" * 32))
+
+    @pytest.fixture
+    async def other(self, presence, url):
+        async with connected(url) as (link, hub):
+            yield RedisPresence(link, hub, Seal("s" * 32))
