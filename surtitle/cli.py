@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Protocol
 
 import structlog
 import typer
@@ -104,6 +106,41 @@ Advertise = Annotated[
 ]
 
 
+Sfu = Annotated[
+    list[str] | None,
+    typer.Option(envvar="SURTITLE_SFU", help="Prefix of SFU addresses a call may name."),
+]
+Capacity = Annotated[
+    int,
+    typer.Option(envvar="SURTITLE_CAPACITY", help="Speakers at once; 0 for a guess.", min=0),
+]
+Origin = Annotated[
+    list[str] | None,
+    typer.Option(envvar="SURTITLE_ORIGIN", help="Web origin that may connect, repeatable."),
+]
+TurnUrl = Annotated[
+    list[str] | None,
+    typer.Option(envvar="SURTITLE_TURN_URL", help="STUN or TURN URL for clients, repeatable."),
+]
+TurnSecret = Annotated[
+    str, typer.Option(envvar="SURTITLE_TURN_SECRET", help="coturn's static-auth-secret.")
+]
+LogOption = Annotated[
+    LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
+]
+RedisUrl = Annotated[
+    str,
+    typer.Option(
+        "--redis",
+        envvar="SURTITLE_REDIS",
+        help="redis://, rediss://, redis+sentinel://HOST,…/SERVICE or redis+cluster://HOST,….",
+    ),
+]
+MongoUrl = Annotated[
+    str, typer.Option("--mongo", envvar="SURTITLE_MONGO", help="URL of MongoDB, with a database.")
+]
+
+
 @app.command()
 def run(
     *,
@@ -114,32 +151,16 @@ def run(
     device: DeviceOption = Device.AUTO,
     data: Data = None,
     secret: Secret = "",
-    sfu: Annotated[
-        list[str] | None,
-        typer.Option(envvar="SURTITLE_SFU", help="Prefix of SFU addresses a call may name."),
-    ] = None,
+    sfu: Sfu = None,
     advertise: Advertise = "",
     node_id: Annotated[
         str, typer.Option("--id", envvar="SURTITLE_ID", help="Name of this node.")
     ] = "node-1",
-    capacity: Annotated[
-        int,
-        typer.Option(envvar="SURTITLE_CAPACITY", help="Speakers at once; 0 for a guess.", min=0),
-    ] = 0,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(envvar="SURTITLE_ORIGIN", help="Web origin that may connect, repeatable."),
-    ] = None,
-    turn_url: Annotated[
-        list[str] | None,
-        typer.Option(envvar="SURTITLE_TURN_URL", help="STUN or TURN URL for clients, repeatable."),
-    ] = None,
-    turn_secret: Annotated[
-        str, typer.Option(envvar="SURTITLE_TURN_SECRET", help="coturn's static-auth-secret.")
-    ] = "",
-    log_form: Annotated[
-        LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
-    ] = LogForm.TEXT,
+    capacity: Capacity = 0,
+    origin: Origin = None,
+    turn_url: TurnUrl = None,
+    turn_secret: TurnSecret = "",
+    log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run gateway and media node in one process, on the embedded store and bus."""
     logs.configure(log_form.value)
@@ -159,12 +180,128 @@ def run(
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
     )
-    _run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> None:
     from surtitle.embedded import serve
 
+    _run(_serve(serve(settings), page=True))
+
+
+@app.command()
+def gateway(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    redis: RedisUrl = "",
+    mongo: MongoUrl = "",
+    secret: Secret = "",
+    gateway_id: Annotated[
+        str,
+        typer.Option("--id", envvar="SURTITLE_ID", help="Name of this gateway; by itself any."),
+    ] = "",
+    origin: Origin = None,
+    turn_url: TurnUrl = None,
+    turn_secret: TurnSecret = "",
+    log_form: LogOption = LogForm.TEXT,
+) -> None:
+    """Run a gateway of a cluster, against Redis and MongoDB."""
+    logs.configure(log_form.value)
+    settings = Settings(
+        host=host,
+        port=port,
+        secret=secret,
+        node_id=gateway_id,
+        origins=tuple(origin or ()),
+        turn_urls=tuple(turn_url or ()),
+        turn_secret=turn_secret,
+        redis=redis,
+        mongo=mongo,
+    )
+    from surtitle.gateway import serve_gateway
+
+    _run(_serve(serve_gateway(settings), page=True))
+
+
+node_app = typer.Typer(no_args_is_help=False, add_completion=False)
+app.add_typer(node_app, name="node")
+
+
+@node_app.callback(invoke_without_command=True)
+def node(
+    context: typer.Context,
+    *,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="SURTITLE_PORT", help="Port of its control API; 0 picks one.", min=0, max=65535
+        ),
+    ] = 8081,
+    redis: RedisUrl = "",
+    secret: Secret = "",
+    model: Model = "auto",
+    final_model: FinalModel = "",
+    device: DeviceOption = Device.AUTO,
+    sfu: Sfu = None,
+    advertise: Advertise = "",
+    control_url: Annotated[
+        str,
+        typer.Option(
+            envvar="SURTITLE_CONTROL_URL",
+            help="Where gateways reach its control API; by itself where it listens.",
+        ),
+    ] = "",
+    node_id: Annotated[
+        str,
+        typer.Option("--id", envvar="SURTITLE_ID", help="Its name; by itself the machine's."),
+    ] = "",
+    capacity: Capacity = 0,
+    log_form: LogOption = LogForm.TEXT,
+) -> None:
+    """Run a media node of a cluster, against Redis."""
+    if context.invoked_subcommand:
+        return
+    logs.configure(log_form.value)
+    settings = Settings(
+        host=host,
+        port=port,
+        model=model,
+        final_model=final_model,
+        device=device.value,
+        secret=secret,
+        node_id=node_id or socket.gethostname(),
+        advertise=advertise,
+        capacity=capacity,
+        sfu=tuple(sfu or ()),
+        redis=redis,
+        control_url=control_url,
+    )
+    from surtitle.node import serve_node
+
+    _run(_serve(serve_node(settings)))
+
+
+@node_app.command("drain")
+def node_drain(
+    node_id: Annotated[str, typer.Argument(metavar="ID", help="The node's name.")],
+    *,
+    redis: RedisUrl = "",
+    secret: Secret = "",
+) -> None:
+    """Let a node give its calls to others and end; returns when it is gone."""
+    from surtitle.node import drain_node
+
+    logs.configure("text", level=40)
+    _run(drain_node(Settings(redis=redis, secret=secret), node_id))
+
+
+class Serving(Protocol):
+    """A server: where it listens, and an event that ends it beside signals, if it has one."""
+
+    @property
+    def url(self) -> str:
+        """`http://HOST:PORT`."""
+
+
+async def _serve(server: AbstractAsyncContextManager[Serving], *, page: bool = False) -> None:
     stopped = asyncio.Event()
     listening = False
     serving = asyncio.current_task()
@@ -178,17 +315,24 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
-        async with serve(settings) as gateway:
+        async with server as running:
             listening = True
-            print(f"listening on {gateway.url}", flush=True)  # noqa: T201 - the contract's line
-            if sys.stdout.isatty():
-                errors.print(f"Open [bold]{gateway.url}[/bold] in a browser. Ctrl-C stops.")
-            await stopped.wait()
+            print(f"listening on {running.url}", flush=True)  # noqa: T201 - the contract's line
+            if page and sys.stdout.isatty():
+                errors.print(f"Open [bold]{running.url}[/bold] in a browser. Ctrl-C stops.")
+            await _until_stopped(stopped, getattr(running, "asked_to_drain", None))
             log.info("draining")
     except asyncio.CancelledError:
         log.info("stopped before it listened")
         sys.stderr.flush()
         os._exit(0)  # nothing is open any more but a thread that fetches the model
+
+
+async def _until_stopped(*events: asyncio.Event | None) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events if event]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 @app.command()
@@ -257,19 +401,50 @@ def export(
     ] = TranscriptForm.TXT,
     language: Annotated[str, typer.Option(help="The feed: spoken, or a language.")] = "spoken",
     data: Data = None,
+    mongo: MongoUrl = "",
 ) -> None:
-    """Print the transcript of a call from the embedded store."""
+    """Print the transcript of a call from the embedded store, or from MongoDB."""
     from surtitle.transcript import export_call
 
-    _run(export_call(data or data_folder(), call, form.value, language))
+    _run(export_call(data or data_folder(), call, form.value, language, mongo=mongo))
 
 
 @app.command()
-def erase(call: str, *, data: Data = None) -> None:
-    """Erase the transcript of a call from the embedded store."""
+def erase(
+    call: str,
+    *,
+    data: Data = None,
+    redis: RedisUrl = "",
+    mongo: MongoUrl = "",
+    secret: Secret = "",
+) -> None:
+    """Erase the transcript of a call from the embedded store, or from Redis and MongoDB."""
     from surtitle.transcript import erase_call
 
-    _run(erase_call(data or data_folder(), call))
+    settings = Settings(redis=redis, mongo=mongo, secret=secret)
+    _run(erase_call(data or data_folder(), call, settings))
+
+
+@app.command()
+def archive(
+    *,
+    to: Annotated[
+        str, typer.Option(envvar="SURTITLE_ARCHIVE", help="A folder, or s3://BUCKET/PREFIX.")
+    ],
+    older_than: Annotated[
+        float, typer.Option(help="Days since the end of the calls to archive.", min=0)
+    ] = 0.0,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Erase from the store what has been archived.")
+    ] = False,
+    data: Data = None,
+    mongo: MongoUrl = "",
+) -> None:
+    """Archive ended calls, each as one JSON document, in a folder or in S3."""
+    from surtitle.transcript import archive_to
+
+    logs.configure("text", level=30)
+    _run(archive_to(data or data_folder(), mongo, to, older_than, delete=delete))
 
 
 @app.command()
@@ -283,7 +458,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except (UserError, ModelUnavailable, EngineFailed, OSError) as error:
+    except (UserError, ModelUnavailable, EngineFailed, ContractError, OSError) as error:
         _fail(str(error))
 
 

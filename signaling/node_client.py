@@ -1,0 +1,134 @@
+"""Nodes over HTTP, as gateways ask them. See `signaling.node_api`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+
+from signaling.errors import HTTP_STATUS, ContractError
+from signaling.messages import CallRef, Candidate, Participant
+from signaling.node_api import NodeApi
+from signaling.node_token import issue_node_token
+from signaling.orders import (
+    PATH,
+    CandidateOrder,
+    CloseMedia,
+    OfferOrder,
+    Order,
+    Start,
+    UpdateOrder,
+    to_json,
+)
+from signaling.registry import Registry
+from signaling.sources import AnySource
+
+CONNECT_SECONDS: Final = 1.0
+
+ANSWER_SECONDS: Final[Mapping[str, float]] = {
+    "start": 20.0,  # an SFU is joined
+    "offer": 10.0,
+    "candidate": 3.0,
+    "close_media": 20.0,  # the last words are recognized
+    "update": 3.0,
+    "end": 20.0,  # likewise
+    "forget_words": 3.0,
+}
+
+_MOST_CONNECTIONS: Final = 256
+
+
+class HttpNodes:
+    """The directory of a cluster: nodes by the URLs that they report. `async with` closes it."""
+
+    def __init__(self, registry: Registry, secret: str) -> None:
+        self._registry = registry
+        self._secret = secret
+        self._urls: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    def node(self, node_id: str) -> NodeApi:
+        """See `NodeDirectory`. Whether it can be reached shows when it is asked."""
+        return _HttpNode(self, node_id)
+
+    async def ask(self, node_id: str, name: str, order: Order) -> Mapping[str, Any]:
+        """Give an order; `ContractError` as the node answers, `unavailable` without an answer."""
+        if self._session is None:
+            raise ContractError("unavailable", "the server is going down", 1000)
+        headers = {}
+        if self._secret:
+            headers["Authorization"] = f"Bearer {issue_node_token(self._secret)}"
+        timeout = aiohttp.ClientTimeout(
+            total=ANSWER_SECONDS[name] + CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
+        )
+        url = f"{await self._url(node_id)}{PATH}/{name}"
+        try:
+            async with self._session.post(
+                url, json=to_json(order), headers=headers, timeout=timeout
+            ) as response:
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            self._urls.pop(node_id, None)  # it may be somewhere else by now
+            raise ContractError("unavailable", "the media node does not answer", 1000) from None
+        if "error" in answer:
+            raise _told(answer["error"])
+        return dict(answer)
+
+    async def _url(self, node_id: str) -> str:
+        if node_id not in self._urls:
+            self._urls = {n.status.id: n.status.url for n in await self._registry.nodes()}
+        url = self._urls.get(node_id)
+        if not url:
+            raise ContractError("unavailable", "the media node is not there", 1000)
+        return url
+
+
+class _HttpNode:
+    def __init__(self, nodes: HttpNodes, node_id: str) -> None:
+        self._nodes = nodes
+        self._id = node_id
+
+    async def start(self, call: CallRef, source: AnySource, language: str) -> Mapping[str, Any]:
+        order = Start(call=call, source=source, language=language)
+        answer = await self._nodes.ask(self._id, "start", order)
+        return dict(answer["details"])
+
+    async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
+        order = OfferOrder(call=call, participant=participant, sdp=sdp)
+        return str((await self._nodes.ask(self._id, "offer", order))["sdp"])
+
+    async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
+        order = CandidateOrder(call=call, participant=participant, candidate=candidate)
+        await self._nodes.ask(self._id, "candidate", order)
+
+    async def close_media(self, call: CallRef, participant: str) -> None:
+        order = CloseMedia(call=call, participant=participant)
+        await self._nodes.ask(self._id, "close_media", order)
+
+    async def update(self, call: CallRef, participant: Participant) -> None:
+        order = UpdateOrder(call=call, participant=participant)
+        await self._nodes.ask(self._id, "update", order)
+
+    async def forget_words(self, call: CallRef) -> None:
+        await self._nodes.ask(self._id, "forget_words", Order(call=call))
+
+    async def end(self, call: CallRef) -> None:
+        await self._nodes.ask(self._id, "end", Order(call=call))
+
+
+def _told(error: Mapping[str, Any]) -> ContractError:
+    code = error.get("code")
+    if code not in HTTP_STATUS or code == "unauthorized":  # that is between the two, not the caller
+        return ContractError("unavailable", "the media node cannot be used", 1000)
+    return ContractError(code, str(error.get("message")), error.get("retry_after_ms"))

@@ -1,0 +1,65 @@
+"""`surtitle gateway`: a gateway of a cluster, against Redis and MongoDB."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from signaling.gateway import Gateway
+from signaling.health import Health
+from signaling.metrics import Metrics
+from signaling.node_client import HttpNodes
+from signaling.tokens import Authority, Everybody, SharedSecret
+from surtitle import __version__
+from surtitle.settings import VOICES, Settings, SettingsError
+from surtitle.shared import shared
+from surtitle.stores import transcript_store
+from turn.credentials import TurnServers
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A running gateway. Leaving lets clients go to the others; calls go on.
+
+    Raises `UserError`, or OSError where the port is taken or the store cannot be reached.
+    """
+    settings.check()
+    if not settings.mongo:
+        raise SettingsError("--mongo (SURTITLE_MONGO) must say where MongoDB is.")
+    authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
+    if not settings.secret:
+        log.warning("no secret: listening on loopback only, and everybody may do everything")
+    async with AsyncExitStack() as stack:
+        common = await stack.enter_async_context(shared(settings))
+        store = await stack.enter_async_context(transcript_store(settings.mongo, settings.data))
+        nodes = await stack.enter_async_context(HttpNodes(common.registry, settings.secret))
+
+        async def store_answers() -> bool:
+            await store.calls(1)
+            return True
+
+        yield await stack.enter_async_context(
+            Gateway(
+                host=settings.host,
+                port=settings.port,
+                gateway_id=settings.node_id or f"gateway-{secrets.token_hex(4)}",
+                bus=common.bus,
+                registry=common.registry,
+                presence=common.presence,
+                nodes=nodes,
+                store=store,
+                authority=authority,
+                turn=TurnServers(settings.turn_urls, settings.turn_secret),
+                health=Health(
+                    __version__, checks={"redis": common.answers, "store": store_answers}
+                ),
+                metrics=Metrics(),
+                origins=list(settings.origins),
+                voices=VOICES,
+            )
+        )
