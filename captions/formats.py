@@ -50,7 +50,7 @@ class _Atom:
 
 @dataclass(frozen=True, slots=True)
 class _Cue:
-    """One to two lines on the screen; `part` counts the cues of a caption from 1."""
+    """One to two lines on the screen; `part` counts the cues of a caption from 1, its gap is 0."""
 
     caption: Caption
     part: int
@@ -91,11 +91,15 @@ def to_srt(captions: Sequence[Caption]) -> str:
 
 
 def to_text(captions: Sequence[Caption]) -> str:
-    """A line a final: `[hh:mm:ss] Name: text`."""
+    """A line a final: `[hh:mm:ss] Name: text`, and one before it where speech is missing."""
     return "".join(
-        f"[{_clock(caption.start_ms, '.')[:-4]}] {_named(caption)}{text}\n"
+        f"[{_clock(at_ms, '.')[:-4]}] {_named(caption)}{text}\n"
         for caption in _in_order(captions)
-        if (text := _one_line(caption.text))
+        for at_ms, text in (
+            (caption.start_ms - (caption.gap_ms or 0), _gap(caption)),
+            (caption.start_ms, _one_line(caption.text)),
+        )
+        if text
     )
 
 
@@ -131,11 +135,18 @@ def _named(caption: Caption) -> str:
     return f"{name}: " if name else ""
 
 
+def _gap(caption: Caption) -> str:
+    """What is written in the place of speech that was not captioned; empty without any."""
+    return f"({-(-caption.gap_ms // 1000)} s not captioned)" if caption.gap_ms else ""
+
+
 def _identifier(cue: _Cue) -> str:
     """The identifier's line; those of later parts are no utterance's, as they must be unique."""
     name = _one_line(cue.caption.utterance).replace(">", "")
     if not name:
         return ""
+    if cue.part == 0:
+        return f"{name}/gap\n"
     return f"{name}\n" if cue.part == 1 else f"{name}/{cue.part}\n"
 
 
@@ -154,6 +165,10 @@ def _cues(captions: Sequence[Caption], *, name_in_text: bool) -> list[_Cue]:
         name = _named(caption) if name_in_text else ""
         parts = _parts(atoms, _columns(name)) if atoms else []
         times = _times(caption, parts)
+        if caption.gap_ms:
+            from_ms = max(0, caption.start_ms - caption.gap_ms)
+            to_ms = max(from_ms + 1, caption.start_ms)
+            cues.append(_Cue(caption, 0, from_ms, to_ms, (name + _gap(caption),)))
         for part, (lines, (start_ms, end_ms)) in enumerate(zip(parts, times, strict=True), 1):
             texts = [_joined(line) for line in lines]
             texts[0] = name + texts[0]

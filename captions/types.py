@@ -189,3 +189,30 @@ class Caption:
             **fields,
             words=None if words is None else tuple(Word(**word) for word in words),
         )
+
+
+def as_final(partial: Caption) -> Caption:
+    """A partial as the last word on its utterance, where its speaker's captioner is gone.
+
+    Its words share its time by their length; their confidence is the partial's.
+    """
+    texts = partial.text.split()
+    total = sum(len(text) + 1 for text in texts)
+    length_ms = partial.end_ms - partial.start_ms
+    confidence = partial.confidence or 0.0
+    words, before = [], 0
+    for text in texts:
+        after = before + len(text) + 1
+        start_ms = partial.start_ms + length_ms * before // total
+        words.append(
+            Word(text, start_ms, partial.start_ms + length_ms * after // total, confidence)
+        )
+        before = after
+    return replace(
+        partial,
+        revision=partial.revision + 1,
+        stable=len(partial.text),
+        final=True,
+        confidence=confidence,
+        words=tuple(words),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import structlog
@@ -14,6 +15,7 @@ from signaling.node_token import check_node_token
 from signaling.orders import (
     ORDERS,
     PATH,
+    WATCH_PATH,
     CandidateOrder,
     CloseMedia,
     OfferOrder,
@@ -23,6 +25,8 @@ from signaling.orders import (
 )
 
 log = structlog.get_logger(__name__)
+
+SIGN_OF_LIFE_SECONDS: Final = 10.0
 
 LARGEST_ORDER: Final = 256 * 1024
 """Bytes: an offer has a quarter of it at most."""
@@ -38,6 +42,19 @@ class Control:
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
         app.router.add_post(f"{PATH}/{{order}}", self._take)
+        app.router.add_get(WATCH_PATH, self._watched)
+
+    async def _watched(self, request: web.Request) -> web.StreamResponse:
+        """Say that the node lives, until it does not: by itself, or by the connection's end."""
+        try:
+            check_node_token(self._secret, _bearer(request))
+        except ContractError as error:
+            return _answer(error)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b".")
+            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
 
     async def _take(self, request: web.Request) -> web.Response:
         try:

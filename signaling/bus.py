@@ -69,7 +69,13 @@ class Bus(Protocol):
         """
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
-        """Pass on a partial and forget it. Raises `Fenced` or `Unopened`."""
+        """Pass on a partial, and keep it until the next one or the final of its utterance.
+
+        Raises `Fenced` or `Unopened`.
+        """
+
+    async def left_open(self, call: str) -> list[Caption]:
+        """The newest partial of each utterance that has no final."""
 
     async def restore(self, call: str, epoch: int, finals: Sequence[Caption]) -> None:
         """Give back to a bus that lost its memory what a node still has of its call.
@@ -120,6 +126,7 @@ class _Feed:
     last_seq: int = 0
     finals: deque[Caption] = field(default_factory=lambda: deque(maxlen=KEPT_FINALS))
     by_utterance: dict[str, Caption] = field(default_factory=dict)
+    open: dict[str, Caption] = field(default_factory=dict)
 
 
 class MemoryBus:
@@ -159,7 +166,15 @@ class MemoryBus:
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
         """See `Bus`."""
         self._check(epoch, caption.call)
+        kept = self._feeds[(caption.call, caption.feed)]
+        if caption.utterance not in kept.by_utterance:
+            kept.open[caption.utterance] = caption
         self._captions.publish((caption.call, caption.feed), caption)
+
+    async def left_open(self, call: str) -> list[Caption]:
+        """See `Bus`."""
+        feeds = [kept for (owner, _), kept in self._feeds.items() if owner == call]
+        return [caption for kept in feeds for caption in kept.open.values()]
 
     async def restore(self, call: str, epoch: int, finals: Sequence[Caption]) -> None:
         """See `Bus`."""
@@ -215,6 +230,7 @@ class MemoryBus:
         for (owner, feed), kept in self._feeds.items():
             if owner == call:
                 kept.finals.clear()
+                kept.open.clear()
                 # Their numbers stay: what is published again is known, and still erased.
                 kept.by_utterance = {
                     utterance: replace(final, text="", stable=0, words=None)
@@ -258,6 +274,7 @@ class MemoryBus:
             kept.by_utterance.pop(kept.finals[0].utterance, None)
         kept.finals.append(numbered)
         kept.by_utterance[numbered.utterance] = numbered
+        kept.open.pop(numbered.utterance, None)
         self._unwritten[next(self._entries)] = numbered
         self._more.set()
         self._captions.publish((numbered.call, numbered.feed), numbered)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import structlog
 from aiohttp import web
@@ -21,9 +21,11 @@ from signaling.keeper import Keeper
 from signaling.lifecycle import Lifecycle
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
+from signaling.node_watch import NodeWatch
 from signaling.presence import Presence
 from signaling.registry import HEARTBEAT_SECONDS, Registry
 from signaling.rooms import Rooms
+from signaling.shared_call import now_ms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
 from signaling.tokens import Authority
@@ -33,6 +35,9 @@ from signaling.whip_sessions import WhipSessions
 from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
+
+EXPIRE_SECONDS: Final = 3600.0
+"""How often the store is asked for calls past their retention."""
 
 
 class Gateway:
@@ -59,10 +64,15 @@ class Gateway:
         origins: list[str],
         voices: Path | None = None,
         ends_calls: bool = False,
+        watch: Callable[[asyncio.TaskGroup], NodeWatch] | None = None,
     ) -> None:
-        """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one."""
+        """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
+
+        `watch` makes what tells of nodes that die, where they are other processes.
+        """
         self.id = gateway_id
         self._bus = bus
+        self._store = store
         self._registry = registry
         self._ends_calls = ends_calls
         self._memory = ""  # of the registry, by name
@@ -85,6 +95,7 @@ class Gateway:
             bus=bus,
             presence=presence,
             lifecycle=lifecycle,
+            transcripts=self._transcripts,
             sockets=self._sockets,
             tasks=self._group,
         )
@@ -94,6 +105,7 @@ class Gateway:
             presence=presence,
             lifecycle=lifecycle,
             tasks=self._group,
+            watch=watch(self._group) if watch else None,
         )
         self._calls = Calls(
             rooms=self._rooms,
@@ -134,6 +146,7 @@ class Gateway:
                 self._keep_alive(),
                 self._keeper.run(),
                 self._deliver_letters(),
+                self._expire(),
             )
         ]
         await self._runner.setup()
@@ -156,6 +169,7 @@ class Gateway:
             await self._calls.close(end_calls=self._ends_calls)
         for chore in self._chores:
             chore.cancel()
+        self._keeper.stop()
         with contained("lease not given back"):
             await self._registry.withdraw_gateway(self.id)
         await self._sockets.close()
@@ -184,6 +198,15 @@ class Gateway:
             takes_calls=any(node.takes_calls for node in nodes),
             known_at=time.monotonic(),
         )
+
+    async def _expire(self) -> None:
+        """Delete what has been kept for long enough, from one gateway at a time."""
+        while True:
+            await asyncio.sleep(EXPIRE_SECONDS)
+            with contained("what is over its time not deleted"):
+                if await self._registry.lead(self.id):
+                    calls = await self._store.expire(now_ms())
+                    log.info("calls past their retention deleted", calls=calls)
 
     async def _deliver_letters(self) -> None:
         async with self._bus.letters(self.id) as letters:

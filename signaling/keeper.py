@@ -18,6 +18,7 @@ import structlog
 from signaling.contained import contained
 from signaling.errors import Unreachable
 from signaling.lifecycle import ENDING_SECONDS, MOVING_SECONDS, Lifecycle
+from signaling.node_watch import NodeWatch
 from signaling.presence import Presence, Summary
 from signaling.registry import HEARTBEAT_SECONDS, LEASE_SECONDS, Node, Registry
 from signaling.shared_call import now_ms, without_gateway
@@ -56,8 +57,10 @@ class Keeper:
         presence: Presence,
         lifecycle: Lifecycle,
         tasks: asyncio.TaskGroup,
+        watch: NodeWatch | None = None,
         rules: Rules | None = None,
     ) -> None:
+        """`watch` tells of a node's death sooner than its lease would."""
         self.moved = 0
         """Calls that were given to another node, since the start."""
         self._gateway = gateway
@@ -66,6 +69,10 @@ class Keeper:
         self._lifecycle = lifecycle
         self._tasks = tasks
         self._rules = rules or Rules()
+        self._watch = watch
+        self._stirred = asyncio.Event()
+        if watch:
+            watch.on_death = self._stirred.set
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._beats = 0
@@ -83,7 +90,12 @@ class Keeper:
                 log.info("calls not looked after: what is shared is out of reach")
             except Exception:  # whatever it is, calls need somebody who looks after them
                 log.exception("calls not looked after")
-            await asyncio.sleep(HEARTBEAT_SECONDS / 2)
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS / 2):
+                    await self._stirred.wait()
+                self._stirred.clear()
+            except TimeoutError:
+                continue
 
     async def look(self) -> None:
         """Once: start what has to be done."""
@@ -92,7 +104,11 @@ class Keeper:
         self._observe()
         if not await self._registry.lead(self._gateway):
             self._missing_since.clear()
+            if self._watch:
+                self._watch.watch(())
             return
+        if self._watch:
+            self._watch.watch(node.status for node in nodes.values())
         calls = await self._presence.summaries()
         owners = {summary.node for summary in calls.values()}
         self._last_seen = {k: v for k, v in self._last_seen.items() if k in owners} | nodes
@@ -119,6 +135,11 @@ class Keeper:
     def _held_off(self) -> bool:
         since = self._observing_since
         return since is None or self._observed - since < self._rules.lease_seconds
+
+    def stop(self) -> None:
+        """Watch nobody any more, once `run` is cancelled."""
+        if self._watch:
+            self._watch.watch(())
 
     async def done(self) -> None:
         """Wait for what is being done."""

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import structlog
 
-from signaling.bus import Bus
+from captions.types import as_final
+from signaling.bus import Bus, Fenced, Unopened
 from signaling.contained import contained
 from signaling.errors import ContractError
 from signaling.messages import CallRef
@@ -159,6 +160,7 @@ class Lifecycle:
 
         await self._presence.change(call, without_node)
         shared = await self.place(call)
+        await self._finish_open(shared)
         if shared.source.kind != "direct":
             await self._rejoin(shared)
         log.info("call moved from a node that died", node=shared.node)
@@ -238,6 +240,8 @@ class Lifecycle:
                 await self.gone(call)
             return
         await self._end_on_nodes(shared)
+        with contained("open utterances not finished"):
+            await self._finish_open(shared)
         if shared.epoch:
             with contained("end of a call not kept"):
                 await self._store.save_call(replace(shared.record, ended_at_ms=now_ms()))
@@ -269,6 +273,17 @@ class Lifecycle:
                 node, epoch = shared.leaving
                 before = replace(self.ref(shared), epoch=epoch)
                 await self._nodes.node(node).close_media(before, participant)
+
+    async def _finish_open(self, shared: SharedCall) -> None:
+        """What a node that died left open becomes final as people saw it last."""
+        for caption in await self._bus.left_open(shared.call):
+            if caption.final or not shared.epoch:
+                continue
+            try:
+                await self._bus.publish_final(shared.epoch, as_final(caption))
+            except (Fenced, Unopened):
+                log.info("an open utterance has no final: the call has another owner")
+                return
 
     async def _end_on_nodes(self, shared: SharedCall) -> None:
         if shared.leaving:

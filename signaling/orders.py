@@ -12,6 +12,9 @@ from signaling.sources import Source
 PATH = "/control"
 """Each order is a `POST` to this path and its name; what it answers is JSON, too."""
 
+WATCH_PATH = f"{PATH}/watch"
+"""A `GET` that is answered for as long as the node lives."""
+
 
 class Order(BaseModel):
     """For a call that the node has, by its epoch."""

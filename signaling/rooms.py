@@ -6,7 +6,7 @@ Whoever changes who sits in a room holds its lock (`Rooms.lock`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -28,6 +28,7 @@ from signaling.shared_call import (
     without_guest,
 )
 from signaling.sources import AnySource
+from signaling.transcripts import Transcripts
 
 
 class Rooms:
@@ -40,6 +41,7 @@ class Rooms:
         bus: Bus,
         presence: Presence,
         lifecycle: Lifecycle,
+        transcripts: Transcripts,
         sockets: Sockets,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -50,6 +52,7 @@ class Rooms:
         self.live: dict[str, Room] = {}
         self.draining = False
         self._presence = presence
+        self._transcripts = transcripts
         self._tasks = tasks
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._followers: dict[str, asyncio.Task[None]] = {}
@@ -252,8 +255,20 @@ class Rooms:
                 before, room.shared = room.shared, shared
                 await self._unseat_moved(room)
                 await self.audience.tell_changes(room, before)
+                self._remember(room.call, before.people, shared.people)
                 if shared.ending_since_ms == 0 and before.ending_since_ms is None:
                     self._tasks.create_task(self._end(room.call))
+
+    def _remember(self, call: str, before: Mapping[str, Person], now: Mapping[str, Person]) -> None:
+        """Keep who was in the call: those who are here, and those whom no gateway has."""
+        news = [
+            now.get(who) or before[who]
+            for who in before.keys() | now.keys()
+            if _speaker(before.get(who)) != _speaker(now.get(who))
+        ]
+        seen = [p.participant for p in news if p.gateway in (None, self.gateway)]
+        if seen:
+            self._tasks.create_task(self._transcripts.remember(call, seen))
 
     async def _end(self, call: str) -> None:
         with contained("call that is over at its SFU not ended"):
@@ -289,6 +304,7 @@ class Rooms:
 
     async def _over(self, room: Room) -> None:
         del self.live[room.call]
+        self._remember(room.call, room.shared.people, {})
         room.shared = replace(room.shared, state="ended", reason=None, people={})
         await self.audience.dismiss(room)
         room.seats.clear()
@@ -306,3 +322,7 @@ class Rooms:
                     if shared is None:
                         break
         following.set()
+
+
+def _speaker(person: Person | None) -> str | None:
+    return person.participant.speaker if person else None

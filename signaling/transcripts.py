@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 
 import structlog
 
 from captions.types import Caption
 from signaling.bus import Bus, Unwritten
+from signaling.contained import contained
 from signaling.errors import Unreachable
-from signaling.store import TranscriptStore
+from signaling.messages import Participant
+from signaling.store import ParticipantRecord, TranscriptStore
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +55,13 @@ class Transcripts:
     async def erase(self, call: str) -> int:
         """Erase a call's finals everywhere; how many the store had."""
         return await self._store.erase(call, await self._bus.erase(call))
+
+    async def remember(self, call: str, participants: Sequence[Participant]) -> None:
+        """Keep who is, or was until now, in a call; contained."""
+        now_ms = int(time.time() * 1000)
+        records = [ParticipantRecord(p.id, p.speaker, now_ms, now_ms) for p in participants]
+        with contained("participants not kept"):
+            await self._store.save_participants(call, records)
 
     async def write(self) -> None:
         """Carry finals from the bus to the store until cancelled; what fails is tried again."""

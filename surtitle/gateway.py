@@ -5,13 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+import aiohttp
 import structlog
 
 from signaling.gateway import Gateway
 from signaling.health import Health
 from signaling.metrics import Metrics
 from signaling.node_client import HttpNodes
+from signaling.node_watch import NodeWatch
 from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
 from surtitle.settings import VOICES, Settings, SettingsError
@@ -38,6 +41,10 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         common = await stack.enter_async_context(shared(settings))
         store = await stack.enter_async_context(transcript_store(settings.mongo, settings.data))
         nodes = await stack.enter_async_context(HttpNodes(common.registry, settings.secret))
+        # Beside the session of orders, which must never wait for one that watches.
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
 
         async def store_answers() -> bool:
             await store.calls(1)
@@ -61,5 +68,6 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 metrics=Metrics(),
                 origins=list(settings.origins),
                 voices=VOICES,
+                watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

@@ -64,12 +64,18 @@ class RedisBus:
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
         """See `Bus`."""
-        keys = CallKeys.of(caption.call)
+        keys, feed = CallKeys.of(caption.call), caption.feed
         answer = await self._link.run(
-            _PUBLISH_PARTIAL, [keys.bus], [epoch, keys.live(caption.feed), _to_text(caption)]
+            _PUBLISH_PARTIAL,
+            [keys.bus, keys.open, keys.seen(feed)],
+            [epoch, keys.live(feed), _to_text(caption), feed, caption.utterance],
         )
         if answer != "ok":
             raise _refusal(answer, epoch)
+
+    async def left_open(self, call: str) -> list[Caption]:
+        """See `Bus`."""
+        return [_from_text(t) for t in await self._link.do("HVALS", CallKeys.of(call).open)]
 
     async def restore(self, call: str, epoch: int, finals: Sequence[Caption]) -> None:  # noqa: ARG002
         """See `Bus`."""
@@ -221,7 +227,13 @@ def _of_final(epoch: int, caption: Caption) -> tuple[list[str], list[str | int]]
     """The keys and arguments that scripts take a final by."""
     keys, feed = CallKeys.of(caption.call), caption.feed
     return (
-        [keys.bus, keys.finals(feed), keys.seen(feed), UnwrittenFinals.stream(keys.shard)],
+        [
+            keys.bus,
+            keys.finals(feed),
+            keys.seen(feed),
+            UnwrittenFinals.stream(keys.shard),
+            keys.open,
+        ],
         [
             epoch,
             feed,

@@ -60,6 +60,11 @@ class CallKeys:
         """Hash: the number of each of those finals by utterance."""
         return f"{self.base}seen:{feed}"
 
+    @property
+    def open(self) -> str:
+        """Hash: the newest partial of each utterance without a final, by feed and utterance."""
+        return f"{self.base}open"
+
     def live(self, feed: str) -> str:
         """Channel of a feed's captions."""
         return f"{self.base}live:{feed}"

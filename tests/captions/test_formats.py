@@ -463,3 +463,23 @@ def test_every_format_of_the_contract_is_there(name: str, media_type: str, begin
 
 def test_there_are_no_other_formats():
     assert FORMATS.keys() == {"json", "vtt", "srt", "txt"}
+
+
+# --- speech that was not captioned ----------------------------------------------------------
+
+
+def test_speech_that_was_not_captioned_is_marked_where_it_is_missing():
+    said = final("we go on", start_ms=9000, end_ms=10_000, speaker="Anna", gap_ms=3200)
+    gap, cue = read_vtt(to_vtt([said]))
+    assert (gap.start_ms, gap.end_ms) == (5800, 9000)
+    assert "(4 s not captioned)" in to_vtt([said])
+    assert cue.start_ms == 9000
+    assert to_text([said]) == "[00:00:05] Anna: (4 s not captioned)\n[00:00:09] Anna: we go on\n"
+    assert "Anna: (4 s not captioned)\n" in to_srt([said])
+    assert '"gap_ms": 3200' in to_json("c", [said])
+    check_cues(read_vtt(to_vtt([said, final("before it", start_ms=6000)])))
+
+
+def test_a_gap_that_began_before_the_call_begins_with_it():
+    (gap, _) = read_vtt(to_vtt([final("hello", start_ms=1000, end_ms=2000, gap_ms=5000)]))
+    assert (gap.start_ms, gap.end_ms) == (0, 1000)

@@ -157,6 +157,7 @@ class World:
             bus=bus,
             presence=presence,
             lifecycle=lifecycle,
+            transcripts=transcripts,
             sockets=self.listeners,
             tasks=tasks,
         )

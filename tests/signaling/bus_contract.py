@@ -334,6 +334,33 @@ class BusContract:
         waiting = {(u.caption.call, u.caption.feed) for u in await bus.unwritten(10)}
         assert waiting == {("a", SPOKEN), ("a", "de"), ("b", SPOKEN), ("b", "de")}
 
+    # --- what is left open --------------------------------------------------------------
+
+    async def test_the_newest_partial_of_an_utterance_is_kept_until_its_final(self, bus):
+        await bus.open_call(CALL, 1, {})
+        for revision in (1, 2):
+            await bus.publish_partial(1, partial("u1", revision))
+        await bus.publish_partial(1, partial("u2", 1))
+        await bus.publish_partial(1, partial("u1", 1, feed="de", language="de"))
+        left = {(c.feed, c.utterance): c.revision for c in await bus.left_open(CALL)}
+        assert left == {(SPOKEN, "u1"): 2, (SPOKEN, "u2"): 1, ("de", "u1"): 1}
+        await bus.publish_final(1, final("u1"))
+        await bus.publish_partial(1, partial("u1", 9))
+        left = {(c.feed, c.utterance) for c in await bus.left_open(CALL)}
+        assert left == {(SPOKEN, "u2"), ("de", "u1")}
+        await bus.erase(CALL)
+        assert await bus.left_open(CALL) == []
+
+    async def test_what_is_left_open_outlasts_an_owner_and_not_the_call(self, bus):
+        await bus.open_call(CALL, 1, {})
+        await bus.publish_partial(1, partial("u1", 1))
+        await bus.open_call(CALL, 2, {})
+        assert [c.utterance for c in await bus.left_open(CALL)] == ["u1"]
+        await bus.end_call(CALL)
+        await bus.forget(CALL)
+        assert await bus.left_open(CALL) == []
+        assert await bus.left_open("nobody") == []
+
     # --- restoring ----------------------------------------------------------------------
 
     async def test_what_a_node_still_has_comes_back_under_its_numbers(self, bus):

@@ -202,6 +202,7 @@ async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
             bus=bus,
             presence=presence,
             lifecycle=lifecycle,
+            transcripts=transcripts,
             sockets=sockets,
             tasks=tasks,
         )

@@ -3,6 +3,7 @@
 if redis.call('HGET', KEYS[1], 'open') then
   redis.call('HSET', KEYS[1], 'ended', 1)
   redis.call('EXPIRE', KEYS[1], ARGV[3])
+  redis.call('EXPIRE', ARGV[1] .. 'open', ARGV[3])
   for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
     if string.sub(field, 1, 2) == 'n:' then
       local feed = string.sub(field, 3)

@@ -16,5 +16,6 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+')) do
     redis.call('XDEL', KEYS[2], entry[1])
   end
 end
+redis.call('DEL', ARGV[1] .. 'open')
 redis.call('HDEL', KEYS[1], 'unwritten')
 return answer

@@ -7,6 +7,7 @@ local function forget(bus, base, seconds)
       redis.call('HDEL', bus, field)
     end
   end
+  redis.call('DEL', base .. 'open')
   redis.call('HDEL', bus, 'open', 'ended', 'forget', 'unwritten')
   redis.call('HSET', bus, 'over', 1)
   redis.call('EXPIRE', bus, seconds)

@@ -1,6 +1,7 @@
 -- Keep a numbered final: in its feed, on its way to the store, and to whoever listens.
 local function keep(keys, feed, utterance, seq, body, kept, call, live, wake, shard)
-  local bus, finals, seen, unwritten = keys[1], keys[2], keys[3], keys[4]
+  local bus, finals, seen, unwritten, open = keys[1], keys[2], keys[3], keys[4], keys[5]
+  redis.call('HDEL', open, feed .. '/' .. utterance)
   while redis.call('XLEN', finals) >= tonumber(kept) do
     local oldest = redis.call('XRANGE', finals, '-', '+', 'COUNT', 1)[1]
     redis.call('HDEL', seen, oldest[2][2])

@@ -13,6 +13,7 @@ for i = 3, #ARGV, 2 do
   end
 end
 redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', ARGV[1] .. 'open')
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(field, 1, 2) == 'n:' then
     local feed = string.sub(field, 3)

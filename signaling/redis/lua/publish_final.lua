@@ -1,4 +1,4 @@
--- KEYS: bus, finals, seen, unwritten
+-- KEYS: bus, finals, seen, unwritten, open
 -- ARGV: epoch, feed, utterance, body, kept, call, live channel, wake channel, shard
 -- Returns its number, and its body where the utterance had a final already; or why not.
 local state = redis.call('HMGET', KEYS[1], 'fence', 'open', 'ended')

@@ -1,4 +1,4 @@
--- KEYS: bus, finals, seen, unwritten
+-- KEYS: bus, finals, seen, unwritten, open
 -- ARGV: epoch, feed, utterance, body, kept, call, live channel, wake channel, shard, seq
 -- A call that is not open yet takes finals all the same: who opens it goes on behind them.
 local state = redis.call('HMGET', KEYS[1], 'fence', 'ended', 'over')
