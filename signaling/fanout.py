@@ -9,6 +9,7 @@ import structlog
 
 from captions.types import Caption
 from signaling.bus import Bus
+from signaling.errors import Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -25,17 +26,21 @@ class Fanout:
         self._emit = emit
         self._tasks = tasks
         self._viewers: dict[tuple[str, str], int] = {}
-        self._listeners: dict[tuple[str, str], tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._listeners: dict[tuple[str, str], tuple[asyncio.Task[None], asyncio.Future[None]]] = {}
 
     async def follow(self, call: str, feed: str) -> None:
-        """One more viewer. What is published after this returns reaches them."""
+        """One more viewer. What is published after this returns reaches them.
+
+        Raises `Unreachable` where it would not; `unfollow` is due all the same.
+        """
         key = (call, feed)
         self._viewers[key] = self._viewers.get(key, 0) + 1
         if key not in self._listeners:
-            listening = asyncio.Event()
+            listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             task = self._tasks.create_task(self._listen(call, feed, listening))
             self._listeners[key] = (task, listening)
-        await self._listeners[key][1].wait()
+        # Whoever goes away meanwhile must not take the others' listener along.
+        await asyncio.shield(self._listeners[key][1])
 
     def unfollow(self, call: str, feed: str) -> None:
         """One viewer less."""
@@ -58,13 +63,20 @@ class Fanout:
             for listener in stuck:
                 listener.cancel()
 
-    async def _listen(self, call: str, feed: str, listening: asyncio.Event) -> None:
+    async def _listen(self, call: str, feed: str, listening: asyncio.Future[None]) -> None:
         try:
             async with self._bus.listen(call, feed) as captions:
-                listening.set()
+                listening.set_result(None)
                 async for caption in captions:
                     await self._emit(caption)
+        except Unreachable as error:
+            if listening.done():
+                log.warning("feed not followed to its end: the bus is out of reach")
+            else:  # whoever asked for it is told so, and asks again
+                listening.set_exception(error)
+                listening.exception()
         except Exception:  # one feed's fault must not be another's; viewers ask for `since`
             log.exception("feed not followed to its end")
         finally:
-            listening.set()
+            if not listening.done():
+                listening.set_result(None)

@@ -15,6 +15,7 @@ from aiohttp import web
 from signaling.bus import Bus
 from signaling.calls import Calls
 from signaling.contained import contained
+from signaling.errors import Unreachable
 from signaling.health import Fleet, Health
 from signaling.http import LARGEST_BODY, Api, problems
 from signaling.keeper import Keeper
@@ -209,9 +210,16 @@ class Gateway:
                     log.info("calls past their retention deleted", calls=calls)
 
     async def _deliver_letters(self) -> None:
-        async with self._bus.letters(self.id) as letters:
-            async for letter in letters:
-                await self._sockets.emit(letter.event, letter.payload, letter.socket)
+        while True:
+            try:
+                async with self._bus.letters(self.id) as letters:
+                    async for letter in letters:
+                        await self._sockets.emit(letter.event, letter.payload, letter.socket)
+            except Unreachable:
+                log.info("no letters: the bus is out of reach")
+            except Exception:  # one letter's fault must not be the others'
+                log.exception("letter not delivered")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _readings(self) -> Iterable[Reading]:
         rooms = self._calls.live.values()

@@ -23,6 +23,7 @@ from signaling.node_api import NodeApi, NodeDirectory
 from signaling.presence import Presence
 from signaling.registry import Registry
 from signaling.shared_call import (
+    MOVED,
     SharedCall,
     handed_over,
     left_behind,
@@ -324,7 +325,7 @@ class Lifecycle:
             details = await self.node(shared).start(self.ref(shared), shared.source, language)
         except ContractError as error:
             log.warning("SFU not joined by the next node", code=error.code, why=error.message)
-            await self._unplace(shared.call, shared.epoch)
+            await self._presence.change(shared.call, partial(_without_node, shared))
             await self._registry.give_back(shared.node or "")
             raise
 
@@ -352,6 +353,13 @@ class Lifecycle:
                 raise
             log.warning("the store is out of reach; the bus knows the call's numbers")
             return {}
+
+
+def _without_node(before: SharedCall, now: SharedCall | None) -> SharedCall | None:
+    """The call as it is to be tried again elsewhere, unless it has moved on since."""
+    if now is None or now.epoch != before.epoch:
+        return now
+    return replace(now, node=None, state="recovering", reason=MOVED)
 
 
 def _begun(record: CallRecord | None, now: SharedCall | None) -> SharedCall | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 from weakref import WeakValueDictionary
+
+import structlog
 
 from signaling.audience import Audience, Sockets
 from signaling.bus import Bus
 from signaling.contained import contained
-from signaling.errors import ContractError
+from signaling.errors import ContractError, Unreachable
 from signaling.lifecycle import CallEnded, Lifecycle
 from signaling.messages import Participant, Update
 from signaling.presence import Presence
@@ -29,6 +31,11 @@ from signaling.shared_call import (
 )
 from signaling.sources import AnySource
 from signaling.transcripts import Transcripts
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS: Final = 0.5
+"""How soon a call is followed again that could not be."""
 
 
 class Rooms:
@@ -86,7 +93,6 @@ class Rooms:
         following = asyncio.Event()
         self._followers[call] = self._tasks.create_task(self._follow(room, following))
         await following.wait()
-        await self.take(room, await self._presence.read(call))
         if self.live.get(call) is not room:
             raise CallEnded
         return room
@@ -314,14 +320,20 @@ class Rooms:
             await asyncio.wait({follower})
 
     async def _follow(self, room: Room, following: asyncio.Event) -> None:
-        with contained("call not followed"):
-            async with self._presence.follow(room.call) as versions:
-                following.set()
-                async for shared in versions:
-                    await self.take(room, shared)
-                    if shared is None:
-                        break
-        following.set()
+        while self.live.get(room.call) is room:
+            try:
+                async with self._presence.follow(room.call) as versions:
+                    following.set()
+                    await self.take(room, await self._presence.read(room.call))
+                    async for shared in versions:
+                        await self.take(room, shared)
+            except Unreachable:
+                log.info("call not followed: what is shared is out of reach")
+            except Exception:  # one call's fault must not be another's
+                log.exception("call not followed")
+            following.set()
+            if self.live.get(room.call) is room:
+                await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _speaker(person: Person | None) -> str | None:

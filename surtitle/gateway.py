@@ -54,7 +54,8 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             Gateway(
                 host=settings.host,
                 port=settings.port,
-                gateway_id=settings.node_id or f"gateway-{secrets.token_hex(4)}",
+                # Another one each time: what a process of this name left is not this one's.
+                gateway_id=f"{settings.node_id or 'gateway'}-{secrets.token_hex(4)}",
                 bus=common.bus,
                 registry=common.registry,
                 presence=common.presence,
