@@ -52,9 +52,12 @@ class Control:
             return _answer(error)
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
-            await response.write(b".")
-            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+        try:
+            while True:
+                await response.write(b".")
+                await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+        except ConnectionResetError:  # whoever watched does so no longer
+            return response
 
     async def _take(self, request: web.Request) -> web.Response:
         try:

@@ -77,6 +77,8 @@ class NodeWatch:
 
     async def _remove(self, node_id: str) -> None:
         try:
+            if all(node.status.id != node_id for node in await self._registry.nodes()):
+                return  # it ended properly
             await self._registry.withdraw(node_id)
         except Unreachable:
             return
