@@ -28,8 +28,8 @@ log = structlog.get_logger(__name__)
 
 SIGN_OF_LIFE_SECONDS: Final = 10.0
 
-LARGEST_ORDER: Final = 256 * 1024
-"""Bytes: an offer has a quarter of it at most."""
+LARGEST_ORDER: Final = 512 * 1024
+"""Bytes: an offer of 64 KiB, each of which may be an escape of six in JSON, and all else."""
 
 
 class Control:
@@ -102,6 +102,8 @@ async def _order(request: web.Request) -> tuple[str, Order]:
         raise ContractError("not_found", "no such order")
     try:
         return name, model.model_validate_json(await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        raise ContractError("too_large", "the order is too large") from None
     except ValidationError:
         raise ContractError("invalid", "the order cannot be read") from None
 

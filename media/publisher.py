@@ -77,8 +77,9 @@ class Publisher:
         self._more.set()
 
     def forget_words(self) -> None:
-        """The transcript was erased: keep nothing that was said."""
+        """The transcript was erased: keep nothing that was said, published or not."""
         self._kept.clear()
+        self._waiting = deque(caption for caption in self._waiting if not caption.final)
 
     def fence(self) -> None:
         """The call has another owner: publish nothing more. Idempotent."""
@@ -101,28 +102,39 @@ class Publisher:
         """Publish until closed."""
         pauses = Pauses(first_seconds=0.1, longest_seconds=1.0)
         never = asyncio.Event()
-        while not (self._closed and not self._waiting):
-            if not self._waiting and (self._fenced or not self._lost_memory):
+        while not self._closed or self._waiting or self._to_restore:
+            if not self._waiting and not self._to_restore:
                 self._more.clear()
                 await self._more.wait()
                 continue
             try:
-                await self._publish_next()
+                if self._to_restore:
+                    await self._restore_kept()
+                else:
+                    await self._publish_next()
+                    pauses.reset()
             except Unreachable:
                 self._drop_partials()
                 await pauses.wait(never)
-            except Unopened:
+            except Unopened:  # whoever sees to the call will open it
                 self._lost_memory = True
+                await pauses.wait(never)
             except Fenced:
                 self.fence()
-            else:
-                pauses.reset()
+
+    @property
+    def _to_restore(self) -> bool:
+        return self._lost_memory and not self._fenced
+
+    async def _restore_kept(self) -> None:
+        self._lost_memory = False  # it may be lost once more while this is told
+        try:
+            await self._bus.restore(self._call.call, self._call.epoch, list(self._kept))
+        except Unreachable:
+            self._lost_memory = True
+            raise
 
     async def _publish_next(self) -> None:
-        if self._lost_memory:
-            await self._bus.restore(self._call.call, self._call.epoch, list(self._kept))
-            self._lost_memory = False
-            return
         caption = self._waiting[0]
         if caption.final:
             published = await self._bus.publish_final(self._call.epoch, caption)

@@ -112,7 +112,10 @@ class Bus(Protocol):
         """
 
     async def forget(self, call: str) -> None:
-        """Keep nothing of an ended call, once the store has it. Unwritten finals stay."""
+        """Keep nothing of an ended call, once the store has it. Unwritten finals stay.
+
+        One that has begun again meanwhile is left as it is.
+        """
 
     async def post(self, gateway: str, letter: Letter) -> None:
         """Send an event to a socket of another gateway; it may get lost."""
@@ -251,6 +254,8 @@ class MemoryBus:
 
     async def forget(self, call: str) -> None:
         """See `Bus`."""
+        if call in self._epochs and call not in self._ended:
+            return
         if any(caption.call == call for caption in self._unwritten.values()):
             self._to_forget.add(call)
             return

@@ -31,10 +31,13 @@ LINGER_SECONDS: Final = 30.0
 RETURN_SECONDS: Final = 5.0
 """How long those whose gateway died have to come back by another before they have left."""
 
+SCAN_SECONDS: Final = 1.0
+"""How often all calls are looked at, also where no node or gateway came, went or drains."""
+
 _AT_ONCE: Final = 32
 """Calls that are moved or ended at the same time: a node may have had hundreds."""
 
-_RECOUNT_BEATS: Final = 20
+_RECOUNT_SCANS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +78,22 @@ class Keeper:
             watch.on_death = self._stirred.set
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
-        self._beats = 0
+        self._scans = 0
+        self._they: tuple[object, ...] = ()  # nodes and gateways, as they last were
         self._observing_since: float | None = None  # time.monotonic, without a gap until now
         self._observed = 0.0
         self._last_seen: dict[str, Node] = {}
         self._missing_since: dict[str, int] = {}  # gateways, milliseconds since the Unix epoch
 
     async def run(self) -> None:
-        """Look at each heartbeat until cancelled."""
+        """Look at nodes at each heartbeat, at calls where those changed; until cancelled."""
+        scanned = 0.0
         while True:
             try:
-                await self.look()
+                now = time.monotonic()
+                due = now - scanned >= SCAN_SECONDS
+                await self.look(everything=due)
+                scanned = now if due else scanned
             except Unreachable:
                 log.info("calls not looked after: what is shared is out of reach")
             except Exception:  # whatever it is, calls need somebody who looks after them
@@ -97,8 +105,8 @@ class Keeper:
             except TimeoutError:
                 continue
 
-    async def look(self) -> None:
-        """Once: start what has to be done."""
+    async def look(self, *, everything: bool = True) -> None:
+        """Once: start what has to be done; without `everything`, only where nodes changed."""
         nodes = {node.status.id: node for node in await self._registry.nodes()}
         gateways = await self._registry.gateways()
         self._observe()
@@ -109,14 +117,20 @@ class Keeper:
             return
         if self._watch:
             self._watch.watch(node.status for node in nodes.values())
+        self._last_seen |= nodes
+        they = {(n.status.id, n.status.draining, n.takes_calls) for n in nodes.values()}
+        before, self._they = self._they, (they, gateways, self._held_off)
+        if not everything and before == self._they:
+            return
         calls = await self._presence.summaries()
         owners = {summary.node for summary in calls.values()}
-        self._last_seen = {k: v for k, v in self._last_seen.items() if k in owners} | nodes
+        kept = owners | nodes.keys()
+        self._last_seen = {k: v for k, v in self._last_seen.items() if k in kept}
         for call, summary in calls.items():
             self._look_at(call, summary, nodes)
         self._look_at_gateways(calls, gateways)
-        self._beats += 1
-        if self._beats % _RECOUNT_BEATS == 0:
+        self._scans += 1
+        if self._scans % _RECOUNT_SCANS == 0:
             placed = Counter(summary.node for summary in calls.values() if summary.node)
             await self._registry.recount(placed)
 
@@ -170,6 +184,8 @@ class Keeper:
         elif node is None:
             if not self._held_off:
                 self._do(call, self._recover(call, summary.node))
+        elif summary.astray:
+            self._do(call, self._lifecycle.rejoin(call))
         elif moving is not None:
             if _seconds_since(moving) > 1.5 * MOVING_SECONDS:
                 self._do(call, self._lifecycle.settle(call))
@@ -200,9 +216,12 @@ class Keeper:
                         await what
             finally:
                 what.close()
-                del self._busy[call]
+
+        def done(_: asyncio.Task[None]) -> None:
+            del self._busy[call]  # also of what was cancelled before it began
 
         self._busy[call] = self._tasks.create_task(do())
+        self._busy[call].add_done_callback(done)
 
     async def _recover(self, call: str, died: str | None) -> None:
         node = self._last_seen.get(died or "")

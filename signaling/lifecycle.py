@@ -7,7 +7,8 @@ one does it and the other finds it done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -119,7 +120,7 @@ class Lifecycle:
         now = await self._presence.read(call)
         if now and now.node:
             return now
-        first = now is None or not now.epoch
+        first = now is None or now.state != "recovering"
         last_seq = await self._last_seq(call)
         node = await self._registry.reserve()
         epoch = 0
@@ -163,7 +164,7 @@ class Lifecycle:
         shared = await self.place(call)
         await self._finish_open(shared)
         if shared.source.kind != "direct":
-            await self._rejoin(shared)
+            await self._join_sfu(shared)
         log.info("call moved from a node that died", node=shared.node)
 
     async def hand_over(self, call: str) -> None:
@@ -194,13 +195,19 @@ class Lifecycle:
             return
         try:
             if shared.source.kind != "direct":
-                await self._rejoin(shared)
+                await self._join_sfu(shared)
             else:
                 await self._moved_over(call, shared.epoch)
         finally:
             await self._leave_behind(call, old_node, before)
             await self._bus.open_call(call, shared.epoch, last_seq)
         log.info("call moved from a node that drains", node=node)
+
+    async def rejoin(self, call: str) -> None:
+        """Join a call's SFU from its next node, where whoever was to do that did not."""
+        shared = await self._presence.read(call)
+        if shared and shared.astray:
+            await self._join_sfu(shared)
 
     async def reopen(self, call: str) -> None:
         """Let the bus, which lost its memory, take what is said in a call that goes on."""
@@ -218,12 +225,14 @@ class Lifecycle:
         )
         if shared and shared.leaving:
             node, epoch = shared.leaving
+            if shared.source.kind != "direct":
+                await self._join_sfu(shared)
             await self._leave_behind(call, node, replace(self.ref(shared), epoch=epoch))
             await self._bus.open_call(call, shared.epoch, await self._last_seq(call))
 
     async def end(self, call: str, *, only_if_empty: bool = False) -> None:
         """End a call for everybody; every last word becomes final and is sent first."""
-        mine_since_ms = now_ms()
+        mine = secrets.token_hex(8)
 
         def ending(now: SharedCall | None) -> SharedCall | None:
             since_ms = now.ending_since_ms if now else None
@@ -231,24 +240,29 @@ class Lifecycle:
                 return now
             if only_if_empty and not now.empty:
                 return now
-            return replace(now, ending_since_ms=mine_since_ms)
+            return replace(now, ending_since_ms=now_ms(), ending_by=mine)
 
         shared = await self._presence.change(call, ending)
         if shared is None:
             return
-        if shared.ending_since_ms != mine_since_ms:
+        if shared.ending_by != mine:
             if shared.ending_since_ms is not None:
                 await self.gone(call)
             return
         await self._end_on_nodes(shared)
         with contained("open utterances not finished"):
             await self._finish_open(shared)
+        now = await self._presence.read(call)
+        if now is None or now.ending_by != mine:
+            return  # this took so long that somebody else did the rest
         if shared.epoch:
             with contained("end of a call not kept"):
                 await self._store.save_call(replace(shared.record, ended_at_ms=now_ms()))
         with contained("listeners not ended"):
             await self._bus.end_call(call)
-        await self._presence.change(call, lambda _: None)
+        await self._presence.change(
+            call, lambda now: None if now and now.ending_by == mine else now
+        )
         with contained("ended call not forgotten"):
             await self._transcripts.flush()
             await self._bus.forget(call)
@@ -299,14 +313,22 @@ class Lifecycle:
                 await self._registry.give_back(shared.node or "")
 
     async def _leave_behind(self, call: str, node: str, ref: CallRef) -> None:
+        left = False
+
+        def leave(now: SharedCall | None) -> SharedCall | None:
+            nonlocal left
+            if now is None or now.leaving != (node, ref.epoch):
+                return now
+            left = True
+            return left_behind(now)
+
         with contained("call not ended on the node that drains"):
             await self._nodes.node(node).end(ref)
-        with contained("call not released"):
-            await self._registry.give_back(node)
         with contained("move of a call not told"):
-            await self._presence.change(
-                call, lambda now: left_behind(now) if now and now.leaving else now
-            )
+            await self._presence.change(call, leave)
+        with contained("call not released"):
+            if left:
+                await self._registry.give_back(node)
 
     async def _moved_over(self, call: str, epoch: int) -> None:
         """Wait until everybody's audio has come to the next node, or long enough."""
@@ -318,16 +340,18 @@ class Lifecycle:
         except TimeoutError:
             log.info("not everybody moved over in time")
 
-    async def _rejoin(self, shared: SharedCall) -> None:
+    async def _join_sfu(self, shared: SharedCall) -> None:
         """Join a call's SFU from its next node; without that it has none."""
         language = str(shared.record.settings.get("language", "auto"))
+        details: Mapping[str, Any] = shared.source_details
         try:
             details = await self.node(shared).start(self.ref(shared), shared.source, language)
         except ContractError as error:
-            log.warning("SFU not joined by the next node", code=error.code, why=error.message)
-            await self._presence.change(shared.call, partial(_without_node, shared))
-            await self._registry.give_back(shared.node or "")
-            raise
+            if error.code != "conflict":  # as where it is there, since somebody else saw to it
+                log.warning("SFU not joined by the next node", code=error.code, why=error.message)
+                await self._presence.change(shared.call, partial(_without_node, shared))
+                await self._registry.give_back(shared.node or "")
+                raise
 
         def joined(now: SharedCall | None) -> SharedCall | None:
             if now is None or now.epoch != shared.epoch:

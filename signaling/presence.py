@@ -38,6 +38,7 @@ class Summary:
     moving_since_ms: int | None = None
     empty_since_ms: int | None = None
     ending_since_ms: int | None = None
+    astray: bool = False
     reopen: bool = False
 
 
@@ -50,6 +51,7 @@ def summary_of(call: SharedCall) -> Summary:
         moving_since_ms=call.moved_at_ms if call.awaited or call.leaving else None,
         empty_since_ms=call.empty_since_ms,
         ending_since_ms=call.ending_since_ms,
+        astray=call.astray,
         reopen=call.reopen,
     )
 

@@ -24,6 +24,7 @@ from signaling.room import Room, Seat
 from signaling.shared_call import (
     Person,
     SharedCall,
+    settled,
     unseated,
     with_person,
     with_watchers,
@@ -99,7 +100,8 @@ class Rooms:
 
     async def place(self, room: Room) -> None:
         """Give the call a node, and remember it: from now on it counts as begun."""
-        if room.shared.node is None:
+        waits = room.shared.state == "recovering" and room.shared.source.kind != "direct"
+        if room.shared.node is None and not waits:  # for a node that joins its SFU, too
             await self.take(room, await self.lifecycle.place(room.call))
 
     async def start(self, room: Room, source: AnySource) -> None:
@@ -109,7 +111,7 @@ class Rooms:
         node, ref = self.lifecycle.node(shared), self.lifecycle.ref(shared)
         details = await node.start(ref, source, language)
         await self.change(
-            room, lambda now: replace(now, source=source, source_details=dict(details))
+            room, lambda now: settled(replace(now, source=source, source_details=dict(details)))
         )
 
     async def close(self, room: Room) -> None:
@@ -135,7 +137,7 @@ class Rooms:
                 if person.gateway == self.gateway and who not in now.people
             }
             watched_by = now.watched_by | (known.watched_by & {self.gateway})
-            return replace(now, people={**now.people, **mine}, watched_by=watched_by)
+            return settled(replace(now, people={**now.people, **mine}, watched_by=watched_by))
 
         await self.take(room, await self._presence.change(room.call, restored))
 
@@ -184,7 +186,8 @@ class Rooms:
         await self.change(room, seated)
         if known and room.shared.ref:
             who = room.participants[joining.id]
-            await self.lifecycle.node(room.shared).update(room.shared.ref, who)
+            with contained("somebody not described to the node"):  # it may just be dying
+                await self.lifecycle.node(room.shared).update(room.shared.ref, who)
 
     async def vacate(self, room: Room, seat: Seat) -> None:
         """Empty a seat; what its participant was saying becomes final behind this.
@@ -259,7 +262,7 @@ class Rooms:
                 await self._over(room)
             elif shared.version > room.shared.version:
                 before, room.shared = room.shared, shared
-                await self._unseat_moved(room)
+                await self._unseat_moved(room, before)
                 await self.audience.tell_changes(room, before)
                 self._remember(room.call, before.people, shared.people)
                 if shared.ending_since_ms == 0 and before.ending_since_ms is None:
@@ -280,14 +283,30 @@ class Rooms:
         with contained("call that is over at its SFU not ended"):
             await self.lifecycle.end(call)
 
-    async def _unseat_moved(self, room: Room) -> None:
-        """Participants who sit elsewhere by now sit here no longer."""
+    async def _unseat_moved(self, room: Room, before: SharedCall) -> None:
+        """Participants who sit elsewhere by now sit here no longer.
+
+        Those whom others took for gone, since they took this gateway for dead, are back.
+        """
         for seat in list(room.seats.values()):
-            if seat.taken and seat.participant is not None:
-                person = room.shared.people.get(seat.participant)
-                where = (person.gateway, person.socket) if person else None
-                if where != (self.gateway, seat.socket):
-                    await self._clear(room, seat)
+            if not seat.taken or seat.participant is None:
+                continue
+            person, known = (call.people.get(seat.participant) for call in (room.shared, before))
+            if person is None and known:
+                self._tasks.create_task(self._return(room, seat, known.participant))
+            elif person and (person.gateway, person.socket) != (self.gateway, seat.socket):
+                await self._clear(room, seat)
+        if room.has_watchers and self.gateway in before.watched_by - room.shared.watched_by:
+            self._tasks.create_task(self._return(room, None, None))
+
+    async def _return(self, room: Room, seat: Seat | None, participant: Participant | None) -> None:
+        async with self.lock(room.call):
+            if self.live.get(room.call) is room and not self.draining:
+                with contained("somebody taken for gone not back"):
+                    if seat is None or participant is None:
+                        await self._tell_watchers(room)
+                    elif room.seats.get(seat.socket) is seat:
+                        await self._appear(room, seat, participant)
 
     async def _clear(self, room: Room, seat: Seat) -> None:
         room.seats.pop(seat.socket, None)

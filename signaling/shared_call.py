@@ -73,8 +73,9 @@ class SharedCall:
     audio the present node has not got yet, though the one before had. `leaving` is the node
     that still speaks the last words of a call that was moved without need (a drain). Times are
     milliseconds since the Unix epoch, `interrupted_at_ms` the last sign of life of a node that
-    died, `moved_at_ms` when the present node got the call from another. `reopen`: the bus knows
-    nothing of it any more, since what was shared was lost.
+    died, `moved_at_ms` when the present node got the call from another. `ending_by` is whoever ends
+    it since `ending_since_ms`, by a name of that once. `reopen`: the bus knows nothing of it any
+    more, since what was shared was lost.
     """
 
     record: CallRecord
@@ -94,6 +95,7 @@ class SharedCall:
     moved_at_ms: int | None = None
     empty_since_ms: int | None = None
     ending_since_ms: int | None = None
+    ending_by: str | None = None
     reopen: bool = False
 
     @property
@@ -122,6 +124,12 @@ class SharedCall:
     def empty(self) -> bool:
         """Whether nobody is in it, watches it, or can be expected to come by its SFU."""
         return not self.people and not self.watched_by and self.source.kind == "direct"
+
+    @property
+    def astray(self) -> bool:
+        """Whether its node was to join its SFU, and has not done so (yet)."""
+        moved = self.state == "recovering" and self.reason == MOVED
+        return moved and self.node is not None and self.source.kind != "direct"
 
     @property
     def gateways(self) -> frozenset[str]:

@@ -91,8 +91,13 @@ class RedisBus:
         keys = CallKeys.of(call)
         channels = (keys.live(feed), keys.end)
         async with self._hub.subscribe(*channels, queue_size=LISTENER_QUEUE) as messages:
-            newest = await self.last_seq(call, feed)
-            yield self._captions(call, feed, messages, newest)
+            known, seq, fence, ended = await self._link.do(
+                "HMGET", keys.bus, "open", f"n:{feed}", "fence", "ended"
+            )
+            newest = int(seq or 0) if known else None
+            # An end of before may still be on its way.
+            ends_from = int(fence or 0) + (0 if known and not ended else 1)
+            yield self._captions(call, feed, messages, newest, ends_from)
 
     async def since(self, call: str, feed: str, seq: int) -> list[Caption] | None:
         """See `Bus`."""
@@ -154,45 +159,48 @@ class RedisBus:
             yield read(messages)
 
     async def _captions(
-        self, call: str, feed: str, messages: Subscription, newest: int | None
+        self, call: str, feed: str, messages: Subscription, newest: int | None, ends_from: int
     ) -> AsyncIterator[Caption]:
-        """Finals in order and each once, whatever was missed; partials as they come."""
+        """Finals in order and each once, whatever was missed; partials as they come.
+
+        Comes to its end with that of an owner whose epoch is `ends_from` or later.
+        """
         end = CallKeys.of(call).end
         while True:
             message = await messages.get()
             if isinstance(message, Missed):
-                behind = None
-            elif message[0] == end:
-                return
-            else:
-                number, _, body = message[1].partition("\n")
-                if not number:
-                    yield _from_text(body)
-                    continue
-                behind = _from_text(body).numbered(int(number))
-            async for caption in self._in_order(call, feed, newest, behind):
+                ended, last, missed = await self._at_last(call, feed, newest or 0)
+                for caption in missed:
+                    yield caption
+                if ended and newest is not None and messages.empty:
+                    return  # its last message is one of those missed
+                if newest is not None or not ended:
+                    newest = max(newest or 0, last)
+                continue
+            if message[0] == end:
+                whose = message[1]
+                if newest is None if whose == "unopened" else int(whose) >= ends_from:
+                    return
+                continue
+            number, _, body = message[1].partition("\n")
+            if not number:
+                yield _from_text(body)
+                continue
+            final = _from_text(body).numbered(int(number))
+            async for caption in self._in_order(newest, final):
                 newest = caption.seq
                 yield caption
-            if behind is None:
-                ended, last, _ = await self._at_last(call, feed, newest or 0)
-                newest = last if newest is None else max(newest, last)
-                if ended and messages.empty:  # its last message is one of those missed
-                    return
 
-    async def _in_order(
-        self, call: str, feed: str, newest: int | None, behind: Caption | None
-    ) -> AsyncIterator[Caption]:
-        """What comes behind `newest`: what was missed of it, and then the final that is there."""
-        seq = behind.seq if behind else None
-        if seq is not None and newest is not None and seq <= newest:
-            return
-        if seq is None or (newest is not None and seq > newest + 1):
-            _, _, missed = await self._at_last(call, feed, newest or 0)
+    async def _in_order(self, newest: int | None, final: Caption) -> AsyncIterator[Caption]:
+        """A final, behind what was missed before it; nothing where it was told already."""
+        seq = final.seq or 0
+        if newest is not None and seq > newest + 1:
+            _, _, missed = await self._at_last(final.call, final.feed, newest)
             for caption in missed:
                 newest = caption.seq
                 yield caption
-        if behind and (newest is None or (seq or 0) > newest):
-            yield behind
+        if newest is None or seq > newest:
+            yield final
 
     async def _at_last(self, call: str, feed: str, seq: int) -> tuple[bool, int, list[Caption]]:
         """As `_since`, as soon as it can be had; nothing of what is not remembered."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis.asyncio as aioredis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -17,9 +18,12 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ClusterDownError,
+    CrossSlotTransactionError,
+    InvalidPipelineStack,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -34,6 +38,11 @@ ANSWER_SECONDS: Final = 3.0
 _MOST_CONNECTIONS: Final = 64
 _SENTINEL_PORT: Final = 26379
 _REDIS_PORT: Final = 6379
+
+# A cluster's exceptions are not among Redis's own.
+_FAULTS: Final = (RedisError, RedisClusterException, OSError)
+
+_OURS: Final = (ResponseError, CrossSlotTransactionError, InvalidPipelineStack)
 
 # Answers that say that Redis cannot do it now, though it could be reached.
 _NOT_NOW: Final = (ClusterDownError, ReadOnlyError, OutOfMemoryError, TryAgainError)
@@ -66,7 +75,7 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._parts = urlsplit(url)
+        self._parts = _split(url)
         scheme, _, kind = self._parts.scheme.partition("+")
         known = scheme in ("redis", "rediss") and kind in ("", "sentinel", "cluster")
         if not known and url.split(":", maxsplit=1)[0] != "unix":
@@ -76,6 +85,9 @@ class Link:
         self._kind = kind
         self._sentinel: Sentinel | None = None
         self._client: Client | None = None
+        if kind == "sentinel" and not self._service[0]:
+            raise ValueError("redis+sentinel://HOST:PORT,…/SERVICE: the service is missing")
+        self._hosts(_REDIS_PORT)
 
     async def __aenter__(self) -> Self:
         self._client = self._cluster() if self.is_cluster else self._single(_MOST_CONNECTIONS)
@@ -101,14 +113,14 @@ class Link:
                 return await client.evalsha(script.sha, len(keys), *keys, *args)
             except NoScriptError:
                 return await client.eval(script.text, len(keys), *keys, *args)
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise _told(error) from error
 
     async def do(self, *command: str | int) -> Any:
         """Send one command."""
         try:
             return await self._open.execute_command(*command)
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise _told(error) from error
 
     async def do_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
@@ -118,7 +130,7 @@ class Link:
             pipeline.execute_command(*command)
         try:
             return list(await pipeline.execute())
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise _told(error) from error
 
     async def listener(self) -> aioredis.Redis:
@@ -131,18 +143,19 @@ class Link:
             if not primaries:
                 await self._cluster_client.initialize()
                 primaries = self._cluster_client.get_primaries()
-            for node in primaries:
+            # By chance: what all gateways hear would else be one node's to send.
+            for node in random.sample(primaries, len(primaries)):
                 client = self._at(str(node.host), int(node.port))
                 try:
                     await client.ping()
-                except (RedisError, OSError):
+                except _FAULTS:
                     await client.aclose()
                 else:
                     return client
             # Their addresses may be of before: the next attempt asks anew.
             await self._cluster_client.aclose()
             raise Unreachable
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise _told(error) from error
 
     @property
@@ -175,16 +188,20 @@ class Link:
         )
         return aioredis.Redis(connection_pool=pool)
 
-    def _behind_sentinel(self, options: dict[str, Any]) -> aioredis.Redis:
+    @property
+    def _service(self) -> tuple[str, str]:
         service, _, db = self._parts.path.strip("/").partition("/")
-        if not service:
-            raise ValueError("redis+sentinel://HOST:PORT,…/SERVICE: the service is missing")
+        return service, db
+
+    def _behind_sentinel(self, options: dict[str, Any]) -> aioredis.Redis:
+        service, db = self._service
         if self._sentinel is None:
             self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
                 self._hosts(_SENTINEL_PORT),
                 sentinel_kwargs={
                     "socket_connect_timeout": CONNECT_SECONDS,
                     "socket_timeout": ANSWER_SECONDS,
+                    "retry": Retry(NoBackoff(), 0),
                 },
             )
         options |= self._login() | {"ssl": True} if self._tls else self._login()
@@ -213,13 +230,24 @@ class Link:
     def _hosts(self, default_port: int) -> list[tuple[str, int]]:
         hosts = []
         for part in self._parts.netloc.rpartition("@")[2].split(","):
-            at = urlsplit(f"//{part}")
+            at = _split(f"//{part}")
             hosts.append((at.hostname or "localhost", at.port or default_port))
         return hosts
 
 
+def _split(url: str) -> SplitResult:
+    """ValueError in words of our own: those of the library may repeat a password."""
+    try:
+        parts = urlsplit(url)
+        if "," not in parts.netloc:
+            parts.port  # noqa: B018 - it raises
+    except ValueError:
+        raise ValueError("the host or the port in the URL of Redis cannot be read") from None
+    return parts
+
+
 def _told(error: Exception) -> Exception:
     """`Unreachable` for what another try may mend; the error itself for a fault of ours."""
-    if isinstance(error, ResponseError) and not isinstance(error, _NOT_NOW):
+    if isinstance(error, _OURS) and not isinstance(error, _NOT_NOW):
         return error
     return Unreachable()

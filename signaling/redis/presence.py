@@ -37,6 +37,7 @@ class RedisPresence:
         self._link = link
         self._hub = hub
         self._seal = seal
+        self._summaries: dict[str, tuple[str, Summary]] = {}
 
     async def read(self, call: str) -> SharedCall | None:
         """See `Presence`."""
@@ -69,11 +70,15 @@ class RedisPresence:
     async def summaries(self) -> Mapping[str, Summary]:
         """See `Presence`."""
         shards = await self._link.do_all([("HGETALL", calls(shard)) for shard in range(SHARDS)])
-        return {
-            call: summary_from_text(text)
-            for shard in shards
-            for call, text in _pairs(shard).items()
-        }
+        # Most calls are as they were: reading the text of thousands again would hold up captions.
+        before, self._summaries = self._summaries, {}
+        for shard in shards:
+            for call, text in _pairs(shard).items():
+                known = before.get(call)
+                if known is None or known[0] != text:
+                    known = (text, summary_from_text(text))
+                self._summaries[call] = known
+        return {call: summary for call, (_, summary) in self._summaries.items()}
 
     async def _versions(
         self, keys: CallKeys, changes: Subscription, fields: Fields

@@ -67,6 +67,7 @@ def fields_of(call: SharedCall, seal: Seal) -> Fields:
         "moved_at_ms": call.moved_at_ms,
         "empty_since_ms": call.empty_since_ms,
         "ending_since_ms": call.ending_since_ms,
+        "ending_by": call.ending_by,
         "reopen": call.reopen,
     }
     fields = {"v": str(call.version), "call": json.dumps(whole)}

@@ -277,6 +277,19 @@ class BusContract:
             await bus.publish_final(2, final("u2"))
             assert (await anext(heard)).seq == 2
 
+    async def test_a_call_that_never_opened_ends_for_those_who_wait_for_it(self, bus):
+        async with bus.listen(CALL, SPOKEN) as heard:
+            await bus.end_call(CALL)
+            assert await everything(heard) == []
+        await bus.open_call(CALL, 1, {})
+        await bus.end_call(CALL)
+        await bus.forget(CALL)
+        async with bus.listen(CALL, SPOKEN) as waiting:
+            await bus.open_call(CALL, 2, {})
+            await bus.publish_final(2, final("u1"))
+            await bus.end_call(CALL)
+            assert [c.utterance for c in await everything(waiting)] == ["u1"]
+
     # --- what is remembered -------------------------------------------------------------
 
     async def test_finals_are_told_again_behind_a_number(self, bus):
@@ -470,10 +483,21 @@ class BusContract:
         with pytest.raises(Fenced):
             await bus.publish_final(1, final("u3"))
 
+    async def test_a_call_that_began_again_is_not_forgotten_by_who_ended_it(self, bus):
+        await bus.open_call(CALL, 1, {})
+        await bus.publish_final(1, final("u1"))
+        await bus.end_call(CALL)
+        await bus.acknowledge(u.entry for u in await bus.unwritten(10))
+        await bus.open_call(CALL, 2, {SPOKEN: 1})
+        await bus.forget(CALL)
+        assert (await bus.publish_final(2, final("u2"))).seq == 2
+
     async def test_forgetting_is_of_one_call(self, bus):
         for call in ("a", "b"):
             await bus.open_call(call, 1, {})
             await bus.publish_final(1, final("u1", call=call))
         await bus.acknowledge(u.entry for u in await bus.unwritten(10))
+        await bus.end_call("a")
         await bus.forget("a")
+        assert await bus.last_seq("a", SPOKEN) is None
         assert [c.seq for c in await bus.since("b", SPOKEN, 0)] == [1]

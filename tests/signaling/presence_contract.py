@@ -98,6 +98,7 @@ class PresenceContract:
             moved_at_ms=2,
             empty_since_ms=None,
             ending_since_ms=0,
+            ending_by="somebody",
         )
         stored = await presence.change("standup-42", lambda now: call)
         assert replace(stored, version=0) == call
@@ -197,6 +198,7 @@ class PresenceContract:
         assert summary.gateways == {"g1", "g2"}
         assert (summary.empty_since_ms, summary.ending_since_ms) == (None, None)
         assert summary.moving_since_ms is None
+        assert not summary.astray
         await presence.change("standup-42", over)
         assert await presence.summaries() == {}
 

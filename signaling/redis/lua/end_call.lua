@@ -1,6 +1,8 @@
 -- KEYS: bus
 -- ARGV: base of the call's keys, channel of its end, seconds until all of it goes
-if redis.call('HGET', KEYS[1], 'open') then
+-- Tells the fence of the life that ends: in a cluster this may arrive when the next has begun.
+local state = redis.call('HMGET', KEYS[1], 'open', 'fence')
+if state[1] then
   redis.call('HSET', KEYS[1], 'ended', 1)
   redis.call('EXPIRE', KEYS[1], ARGV[3])
   redis.call('EXPIRE', ARGV[1] .. 'open', ARGV[3])
@@ -12,4 +14,4 @@ if redis.call('HGET', KEYS[1], 'open') then
     end
   end
 end
-redis.call('PUBLISH', ARGV[2], 'end')
+redis.call('PUBLISH', ARGV[2], state[1] and state[2] or 'unopened')

@@ -4,7 +4,14 @@
 -- Returns the name of the memory, and whether the node is to drain.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))
+local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]), 'LIMIT', 0, 100)
+if #dead > 0 then
+  redis.call('ZREM', KEYS[1], unpack(dead))
+  if ARGV[4] then
+    redis.call('HDEL', KEYS[3], unpack(dead))
+    redis.call('SREM', KEYS[4], unpack(dead))
+  end
+end
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'NX')
 local drain = 0

@@ -1,10 +1,11 @@
 -- KEYS: bus, finals
 -- ARGV: feed, number
 -- Returns the newest number, whether the call has ended, whether all behind the number is
--- remembered, and then those finals as number and body in turn; nothing of an unknown call.
-local state = redis.call('HMGET', KEYS[1], 'open', 'n:' .. ARGV[1], 'ended')
+-- remembered, and then those finals as number and body in turn; nothing of an unknown call. Of
+-- one that is forgotten it is known that it has ended.
+local state = redis.call('HMGET', KEYS[1], 'open', 'n:' .. ARGV[1], 'ended', 'over')
 if not state[1] then
-  return false
+  return state[4] and { 0, 1, 0 } or false
 end
 local newest = tonumber(state[2] or '0')
 local ended = state[3] and 1 or 0
