@@ -21,6 +21,7 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_ctranslate2_storage, get_suppressed_tokens
 
+from captions.cuda import load_cublas
 from captions.rival import rival
 from captions.runaway import cut_loop, ran_away
 from captions.types import SAMPLE_RATE, HeardWord, Hypothesis
@@ -68,6 +69,8 @@ class Recognizer:
 
         Each of the `workers` that serve callers on a CPU has `threads` threads.
         """
+        if device != "cpu":
+            load_cublas()
         self._whisper = WhisperModel(
             str(path),
             device=device,
@@ -80,6 +83,8 @@ class Recognizer:
         self._multilingual = bool(self._model.is_multilingual)
         self._tokenizers: dict[str, Tokenizer] = {}
         self._suppressed = get_suppressed_tokens(self._tokenizer("en"), [-1])
+        if self.device == "cuda":
+            self._warm_up()
 
     @property
     def device(self) -> str:
@@ -123,6 +128,20 @@ class Recognizer:
             replace(heard[n], words=cut_loop(heard[n].words, keep=len(window.prefix)))
             for n, window in enumerate(windows)
         ]
+
+    def _warm_up(self) -> None:
+        """Recognize a second of silence: the first window compiles kernels and finds libraries.
+
+        Better while the model is loading than while somebody speaks.
+        """
+        try:
+            self.recognize(Window(np.zeros(SAMPLE_RATE, np.int16), timed=True))
+        except RuntimeError as error:
+            if "cublas" not in str(error):
+                raise
+            raise RuntimeError(
+                f"{error}. `pip install 'surtitle[cuda]'` brings it; --device cpu does without."
+            ) from error
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:
@@ -185,33 +204,43 @@ class Recognizer:
             for prefix, window in zip(prefixes, windows, strict=True)
         ]
         starts = [[*t.sot_sequence, t.no_timestamps] for t in tokenizers]
+        on_cuda = self.device == "cuda"
         results = self._model.generate(
             encoded,
             [start + prefix for start, prefix in zip(starts, prefixes, strict=True)],
             beam_size=1,
             max_length=min(448, len(starts[0]) + max(rooms)),
             return_scores=True,
-            return_logits_vocab=True,
+            return_logits_vocab=not on_cuda,
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=self._suppressed,
         )
-        decoded = []
-        for n, result in enumerate(results):
-            tokenizer = tokenizers[n]
-            tokens = [t for t in result.sequences_ids[0] if t < tokenizer.eot][: rooms[n]]
-            probabilities = token_probabilities(result.logits[0], tokens)
-            decoded.append(
-                _Decoded(
-                    tokenizer,
-                    languages[n][1],
-                    tokens,
-                    probabilities,
-                    float(result.no_speech_prob),
-                    float(result.scores[0]),
-                )
+        texts = [
+            [t for t in result.sequences_ids[0] if t < tokenizer.eot][:room]
+            for result, tokenizer, room in zip(results, tokenizers, rooms, strict=True)
+        ]
+        if on_cuda:
+            # Logits are there, out of numpy's reach; to fetch those of each step takes longer
+            # than to ask the model once more about the whole text.
+            found = self._align(windows, encoded, tokenizers[0], texts)
+            probabilities = [_probabilities(alignment) for alignment in found]
+        else:
+            probabilities = [
+                token_probabilities(result.logits[0], tokens)
+                for result, tokens in zip(results, texts, strict=True)
+            ]
+        return [
+            _Decoded(
+                tokenizers[n],
+                languages[n][1],
+                texts[n],
+                probabilities[n],
+                float(result.no_speech_prob),
+                float(result.scores[0]),
             )
-        return decoded
+            for n, result in enumerate(results)
+        ]
 
     def _weighed(
         self, windows: list[Window], encoded: Any, decoded: list[_Decoded]
@@ -227,10 +256,10 @@ class Recognizer:
             [token for word in other.words for token in word.tokens] if other else one.tokens
             for other, one in zip(rivals, decoded, strict=True)
         ]
-        found = self._align(windows, encoded, decoded, texts)
+        found = self._align(windows, encoded, decoded[0].tokenizer, texts)
         weighed = []
         for one, other, tokens, alignment in zip(decoded, rivals, texts, found, strict=True):
-            probabilities = [float(p) for p in alignment.text_token_probs]
+            probabilities = _probabilities(alignment)
             likelihood = _log_sum(probabilities)
             if other and other.stays(likelihood, _log_sum(one.probabilities)):
                 one = replace(  # noqa: PLW2901
@@ -246,16 +275,16 @@ class Recognizer:
         self,
         windows: list[Window],
         encoded: Any,
-        decoded: list[_Decoded],
+        tokenizer: Tokenizer,
         texts: list[list[int]],
     ) -> Any:
-        """Where in the audio each token is, and how probable."""
+        """Where in the audio each token is, and how probable; `tokenizer` is of any of them."""
         frames = [
             min(len(window.samples) * _FRAMES_PER_SECOND // SAMPLE_RATE + 1, 3000)
             for window in windows
         ]
         # Languages do not matter to the alignment of text that is there.
-        return self._model.align(encoded, decoded[0].tokenizer.sot_sequence, texts, frames)
+        return self._model.align(encoded, tokenizer.sot_sequence, texts, frames)
 
     def _languages(self, windows: list[Window], encoded: Any) -> list[tuple[str, float]]:
         """The language to decode each in, and how likely it is the one that is spoken."""
@@ -282,11 +311,17 @@ class Recognizer:
         encoded: Any,
         windows: list[Window],
     ) -> list[list[HeardWord]]:
-        found = self._align(windows, encoded, decoded, [one.tokens for one in decoded])
+        texts = [one.tokens for one in decoded]
+        found = self._align(windows, encoded, decoded[0].tokenizer, texts)
         return [
             with_times(words[n], found[n].alignments, len(windows[n].samples))
             for n in range(len(windows))
         ]
+
+
+def _probabilities(alignment: Any) -> list[float]:
+    """Of the tokens of a text."""
+    return [float(p) for p in alignment.text_token_probs]
 
 
 def _log_sum(probabilities: list[float]) -> float:

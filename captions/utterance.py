@@ -34,6 +34,8 @@ SETTLING: Final = to_samples(0.16)
 """This much silence behind the speech, and a hypothesis of it is as good as the final's."""
 
 _NO_SPEECH: Final = 0.6
+_NO_SPEECH_IN_MANY_WORDS: Final = 0.4
+_FEW_WORDS: Final = 3
 _UNLIKELY: Final = -1.0
 _SURE: Final = -0.4
 _LIKELY_LANGUAGE: Final = 0.6
@@ -324,5 +326,10 @@ class Utterance:
 
 
 def nothing_said(hypothesis: Hypothesis) -> bool:
-    """Whether the decoder itself doubts that anybody spoke (Whisper's two gates)."""
-    return hypothesis.no_speech > _NO_SPEECH and hypothesis.log_probability < _UNLIKELY
+    """Whether the decoder itself doubts that anybody spoke (Whisper's two gates).
+
+    A few words may be hard to hear and said all the same. Many of them that are unlikely are made
+    up: of real speech none had a `no_speech` above 0.22, of babble 0.5.
+    """
+    limit = _NO_SPEECH if len(hypothesis.words) <= _FEW_WORDS else _NO_SPEECH_IN_MANY_WORDS
+    return hypothesis.no_speech > limit and hypothesis.log_probability < _UNLIKELY

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from captions.scheduler import SchedulerRules
 from media.addresses import host_addresses, use_addresses
 from media.allowlist import AllowList
 from media.node import Node
@@ -24,7 +23,7 @@ from signaling.store_sqlite import SqliteStore
 from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
 from surtitle.readings import node_readings
-from surtitle.recognizers import start_recognizers
+from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import VOICES, Settings
 from surtitle.sources import sources
 from turn.credentials import TurnServers
@@ -75,9 +74,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=presence,
                 sources=sources(allow, addresses),
                 final_engine=final_engine,
-                rules=SchedulerRules(
-                    batch=settings.batch_on(device), batch_finals=device == "cuda"
-                ),
+                rules=scheduler_rules(settings, device),
             )
         )
         metrics.add(lambda: node_readings(node))

@@ -12,7 +12,6 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from captions.scheduler import SchedulerRules
 from media.addresses import host_addresses, use_addresses
 from media.allowlist import AllowList
 from media.control import LARGEST_ORDER, Control
@@ -22,7 +21,7 @@ from signaling.metrics import CONTENT_TYPE, Metrics
 from signaling.registry import HEARTBEAT_SECONDS, LEASE_SECONDS, Registry
 from surtitle import __version__
 from surtitle.readings import node_readings
-from surtitle.recognizers import start_recognizers
+from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import Settings, UserError
 from surtitle.shared import shared
 from surtitle.sources import sources
@@ -73,7 +72,7 @@ async def serve_node(settings: Settings) -> AsyncIterator[RunningNode]:
             presence=common.presence,
             sources=sources(allow, addresses),
             final_engine=final_engine,
-            rules=SchedulerRules(batch=settings.batch_on(device), batch_finals=device == "cuda"),
+            rules=scheduler_rules(settings, device),
             drain_seconds=DRAIN_SECONDS,
         )
         metrics = Metrics()

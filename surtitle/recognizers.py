@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import structlog
 
 from captions import models
 from captions.engine import Engine, EngineSettings
+from captions.scheduler import SchedulerRules
 from surtitle.settings import Settings, SettingsError, cache_folder
 
 log = structlog.get_logger(__name__)
@@ -48,3 +50,10 @@ async def start_recognizers(
 async def _located(settings: Settings, name: str, device: str, workers: int) -> EngineSettings:
     weights = await asyncio.to_thread(models.locate, name, cache_folder() / "models")
     return EngineSettings(weights, name, device, settings.threads_on(device), workers)
+
+
+def scheduler_rules(settings: Settings, device: str) -> SchedulerRules:
+    """How a node's recognizers are asked, by what they run on."""
+    rules = SchedulerRules(batch=settings.batch_on(device), batch_finals=device == "cuda")
+    # A GPU is done in a second with what many say who fall silent together.
+    return replace(rules, longest_backlog_seconds=600.0) if device == "cuda" else rules

@@ -100,7 +100,7 @@ class Settings:
         """Speakers at once; see `docs/benchmarks.md` for what this rests on."""
         if self.capacity:
             return self.capacity
-        return 64 if device == "cuda" else 4 * _cores()
+        return 32 if device == "cuda" else 4 * _cores()
 
 
 def _cores() -> int:

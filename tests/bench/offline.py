@@ -17,6 +17,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 
 from captions import models
+from captions.cuda import load_cublas
 from surtitle.settings import cache_folder
 from tests.bench.figures import Reference
 from tests.bench.judge import word_error_rate
@@ -29,6 +30,8 @@ BEGINNINGS = (1 / 3, 2 / 3, 1.0)
 
 def measure(model: str, device: str, recordings: Sequence[Recording]) -> Reference:
     """On one thread: what is compared is CPU, not haste, and more threads cost more of it."""
+    if device == "cuda":
+        load_cublas()
     whisper = WhisperModel(
         str(weights(model)),
         device=device,
