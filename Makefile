@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-python test-network test-mediasoup test-web check-images lint format fuzz bench bench-receive bench-fanout lock clean
+.PHONY: help setup run demo test test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ fuzz: setup $(VENV)/.installed-dev $(VENV)/.fuzz  ## Look for what breaks the re
 	@for target in rtp wire sdp sdpfrag; do \
 		PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz.$$target $(FUZZ_SECONDS) || exit; \
 	done
+
+chaos: setup $(VENV)/.installed-dev $(VENV)/.mongod debian  ## Kill parts of whole clusters while people speak (--count N: again and again)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: setup $(VENV)/.installed-bench  ## Measure delay, accuracy and cost of captions on this machine
 	$(BIN)/python -m tests.bench.captions $(ARGS)

@@ -22,6 +22,7 @@ from captions.models import ModelUnavailable
 from signaling.errors import ContractError
 from signaling.tokens import GRANTS, SharedSecret
 from surtitle import __version__, logs
+from surtitle.limits import allow_many_files
 from surtitle.settings import Settings, UserError, data_folder
 
 log = structlog.get_logger(__name__)
@@ -302,6 +303,7 @@ class Serving(Protocol):
 
 
 async def _serve(server: AbstractAsyncContextManager[Serving], *, page: bool = False) -> None:
+    allow_many_files()
     stopped = asyncio.Event()
     listening = False
     serving = asyncio.current_task()

@@ -3,10 +3,11 @@
     python -m tests.bench.fanout --sockets 2000 --calls 20 --gateways 2 --rate 2000
 
 Viewers (`tests/light.py`, in processes of their own, on the same cores) watch calls on two
-gateways; captions are published at a steady rate, a final in every four. Beside it, in the
-same run, a bare python-socketio server sends the same captions to as many sockets: to clients
-that offer compression, as browsers do, and to clients that do not. At the end one of our
-gateways is killed: its viewers connect to another one and ask for what they missed.
+gateways, which stand on a redis-server and a server of MongoDB's protocol; captions are
+published at a steady rate, a final in every nine. Beside it, in the same run, bare
+python-socketio servers send the same captions to as many sockets: to clients that offer
+compression, as browsers do, and to clients that do not. At the end one of our gateways is
+killed: its viewers connect to another one and ask for what they missed.
 
 Writes `fanout.json`, `fanout.md` and `fanout.png` to `--out`.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -25,19 +27,22 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import fanout_report, machine
+from tests.bench.fanout_cluster import Cluster
 from tests.bench.fanout_crowd import Crowd, Publisher, quantile_ms
 from tests.bench.fanout_servers import Program, Servers
 from tests.light import BROWSER_OFFER
 from tests.recordings import ROOT
 
 KINDS = {
-    "Surtitle": ("gateway", BROWSER_OFFER),
-    "python-socketio": ("bare", BROWSER_OFFER),
-    "python-socketio, uncompressed": ("bare", ""),
+    "Surtitle": (Cluster, BROWSER_OFFER),
+    "python-socketio": (Servers, BROWSER_OFFER),
+    "python-socketio, uncompressed": (Servers, ""),
 }
 
 DEATH_SECONDS = 12.0
 """How long captions are published around a gateway's death, which comes after a quarter."""
+
+IDLE_SECONDS = 5.0
 
 LATEST_P95_MS = 50.0
 WHOLE = 0.98
@@ -70,16 +75,12 @@ async def at_rate(
     viewers = Counter(call for _, _, call in crowd.sockets)
     captions_a_second = rate * len(servers.calls) / len(crowd.sockets)
     await crowd.ask("begin")
-    programs = [servers.programs, crowd.programs]
-    before = [sum(p.cpu_seconds for p in group) for group in programs]
+    before = servers.cpu_seconds() | {"client": crowd.cpu_seconds}
     begun = time.monotonic()
     published = await publisher.run(captions_a_second, seconds)
     took = time.monotonic() - begun
     await asyncio.sleep(0.25)
-    busy = [
-        (sum(p.cpu_seconds for p in group) - was) / took
-        for group, was in zip(programs, before, strict=True)
-    ]
+    after = servers.cpu_seconds() | {"client": crowd.cpu_seconds}
     bins, faults = await crowd.delays()
     offered = sum(count * viewers[call] for call, count in published.items())
     delivered = sum(bins.values())
@@ -89,8 +90,9 @@ async def at_rate(
         "delivered": delivered / offered,
         **{f"p{q}_ms": quantile_ms(bins, q / 100) for q in (50, 95, 99)},
         "longest_ms": quantile_ms(bins, 1.0),
-        "server_cores": busy[0],
-        "client_cores": busy[1],
+        "captions_a_second": published.total() / took,
+        "machine_load": os.getloadavg()[0],
+        **{f"{name}_cores": (after[name] - was) / took for name, was in before.items()},
         **faults,
     }
     row["sustained"] = (
@@ -126,7 +128,7 @@ async def settle(crowd: Crowd) -> None:
         await asyncio.sleep(1.0)
 
 
-async def death(servers: Servers, crowd: Crowd, publisher: Publisher, rate: float):
+async def death(servers: Cluster, crowd: Crowd, publisher: Publisher, rate: float):
     """Kill one gateway under load; when its viewers had everything, and whether all have."""
     doomed, safe = servers.urls[0], servers.urls[-1]
     fleeing = sum(url == doomed for _, url, _ in crowd.sockets)
@@ -154,6 +156,8 @@ async def death(servers: Servers, crowd: Crowd, publisher: Publisher, rate: floa
         "all_seconds": back[-1],
         "finals_missing": sum(a["missing"] for a in answers) + incomplete,
         "finals_doubled": sum(a["doubled"] for a in answers),
+        "finals_published": publisher.finals.total(),
+        "finals_unkept": await servers.unkept(publisher.finals),
     }
 
 
@@ -170,10 +174,10 @@ async def warm(servers: Servers, publisher: Publisher, offer: str) -> None:
 
 async def measure(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """All of one kind of server."""
-    what, offer = KINDS[kind]
+    make, offer = KINDS[kind]
     calls = [f"call-{n}" for n in range(chosen.calls)]
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(Servers(what, chosen.gateways, calls))
+        servers = await stack.enter_async_context(make(chosen.gateways, calls))
         publisher = Publisher(servers)
         await warm(servers, publisher, offer)
         empty = sum(p.memory_bytes for p in servers.programs)
@@ -187,10 +191,14 @@ async def measure(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
             for n in range(chosen.sockets)
         ]
         crowd = Crowd(programs, sockets)
-        begun = time.monotonic()
+        begun, before = time.monotonic(), servers.cpu_seconds()["server"]
         await crowd.connect(servers, offer)
         connecting = time.monotonic() - begun
-        await asyncio.sleep(3.0)
+        connecting_cpu = servers.cpu_seconds()["server"] - before
+        await asyncio.sleep(2.0)
+        before = servers.cpu_seconds()["server"]
+        await asyncio.sleep(IDLE_SECONDS)
+        idle_cores = (servers.cpu_seconds()["server"] - before) / IDLE_SECONDS
         idle = sum(p.memory_bytes for p in servers.programs)
         row = await at_rate(servers, crowd, publisher, chosen.rate, chosen.seconds)
         print(f"{kind}\n  " + fanout_report.one_line(row), flush=True)
@@ -198,6 +206,9 @@ async def measure(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
         found = {
             "kind": kind,
             "connecting_seconds": connecting,
+            "connecting_cpu_ms": connecting_cpu / chosen.sockets * 1000,
+            "idle_cores": idle_cores,
+            "mib_a_server": empty / chosen.gateways / 2**20,
             "kib_a_socket": (idle - empty) / chosen.sockets / 1024,
             "kib_a_socket_loaded": (loaded - empty) / chosen.sockets / 1024,
             "rates": [row],
@@ -205,7 +216,7 @@ async def measure(kind: str, chosen: argparse.Namespace) -> dict[str, Any]:
         if not chosen.no_ramp:
             found["rates"] += await ramp(servers, crowd, publisher, chosen.rate, chosen.step)
             await settle(crowd)
-        if what == "gateway" and chosen.gateways > 1:
+        if isinstance(servers, Cluster) and chosen.gateways > 1:
             found["death"] = await death(servers, crowd, publisher, chosen.rate)
             print(f"  killed: {found['death']}", flush=True)
     return found

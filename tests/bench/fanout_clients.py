@@ -34,12 +34,17 @@ class Viewer:
         self._number = number
         self._token = token
         self._held: list[bytes] | None = None
+        self._answered = 0  # the newest final of the answer: it may come once more behind that
         self.call = call
         self.seq = 0
         self.client: LightClient | None = None
 
     async def connect(self, url: str) -> None:
-        """What arrives before the answer is read behind it, as in any client."""
+        """What arrives before the answer is read behind it, as in any client.
+
+        A final that is in the answer may be published just then: it comes again, with the same
+        key and revision, which changes nothing for a client.
+        """
         self._held = []
         self.client = await LightClient.connect(
             url, self._hear, self._lost, offer=self._all.offer, token=self._token
@@ -49,11 +54,10 @@ class Viewer:
             raise ConnectionError(answer["error"]["code"])
         for caption in answer.get("captions", ()):
             self._final(caption["seq"])
-        known, held, self._held = self.seq, self._held, None
+        self._answered = self.seq
+        held, self._held = self._held, None
         for event in held:
-            seq = _ABOUT.search(event)
-            if not (seq and seq[1] != b"null" and int(seq[1]) <= known):
-                self._hear(event)
+            self._hear(event)
 
     def _hear(self, event: bytes) -> None:
         if not event.startswith(b'["caption"'):
@@ -66,7 +70,7 @@ class Viewer:
         self._all.delays[
             (time.monotonic_ns() // 1000 - int(about[2])) * BINS_A_SECOND // 1_000_000
         ] += 1
-        if about[1] != b"null":
+        if about[1] != b"null" and int(about[1]) > self._answered:
             self._final(int(about[1]))
 
     def _final(self, seq: int) -> None:

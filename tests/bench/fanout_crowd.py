@@ -12,7 +12,7 @@ from captions.types import Caption, Word
 from tests.bench.fanout_clients import BINS_A_SECOND
 from tests.bench.fanout_servers import Program, Servers
 
-PARTIALS_A_FINAL = 3
+PARTIALS_A_FINAL = 8
 
 WORDS = ("ask", "not", "what", "your", "country", "can", "do", "for", "you", "ask", "what", "you")
 
@@ -38,6 +38,7 @@ class Publisher:
             self.turn += 1
             await self.servers.publish(self.caption(call))
             published[call] += 1
+        await self.servers.published()
         return published
 
     def caption(self, call: str) -> Caption:
@@ -82,6 +83,11 @@ class Crowd:
                 for program, part in zip(self.programs, parts, strict=True)
             )
         )
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of the clients so far."""
+        return sum(program.cpu_seconds for program in self.programs)
 
     async def delays(self) -> tuple[Counter[int], dict[str, int]]:
         """Delays by bin since `begin`, and faults so far."""

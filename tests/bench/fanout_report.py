@@ -1,6 +1,8 @@
 """The figures of `tests.bench.fanout` as tables and as a chart.
 
-python -m tests.bench.fanout_report .cache/bench/fanout.json
+    python -m tests.bench.fanout_report .cache/bench/fanout.json
+    python -m tests.bench.fanout_report .cache/bench/fanout.json \\
+        --few .cache/bench/few/fanout.json --write docs/benchmarks.md --out docs
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 from tests.bench.charts import COLORS
 from tests.bench.report import table
+from tests.bench.sizing import write as put
 
 
 def one_line(row: dict[str, Any]) -> str:
@@ -37,23 +40,36 @@ def better(rates: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(*results: dict[str, Any]) -> str:
+    return "\n\n".join(part for result in results for part in parts(result)) + "\n"
+
+
+def parts(result: dict[str, Any]) -> list[str]:
+    """The paragraphs of one run."""
     setup, about = result["setup"], result["machine"]
     conditions = (
         f"{setup['sockets']} sockets in {setup['calls']} calls on {setup['gateways']} servers; "
-        f"{about['cpu']}, {about['cores']} cores shared with the clients; load before "
-        f"{about['load_before']}; {about['date']}, {about['commit']}."
+        f"{about['cpu']}, {about['cores']} cores shared by servers, clients, who publishes, Redis "
+        f"and the store; load before {about['load_before']}; {about['date']}, commit "
+        f"{about['commit']}."
     )
-    parts = [conditions, delays(result)]
-    parts += [
-        f"A gateway of {server['kind']} killed at {setup['rate']:.0f} deliveries a second: its "
-        f"{died['sockets']} sockets had everything again after {died['p50_seconds']:.1f} s (p50), "
-        f"{died['p95_seconds']:.1f} s (p95), {died['all_seconds']:.1f} s (all); "
-        f"{died['finals_missing']} finals missing, {died['finals_doubled']} doubled."
+    deaths = [
+        f"A gateway killed at {setup['rate']:.0f} deliveries a second: its {died['sockets']} "
+        f"sockets had everything again after {died['p50_seconds']:.1f} s (p50), "
+        f"{died['p95_seconds']:.1f} s (p95), {died['all_seconds']:.1f} s (all). Of "
+        f"{died['finals_published']} finals since the start {died['finals_missing']} were missing "
+        f"at a viewer and {died['finals_doubled']} doubled, and {died['finals_unkept']} were not "
+        "in the store exactly once."
         for server in result["servers"]
         if (died := server.get("death"))
     ]
-    return "\n\n".join(parts) + "\n"
+    below = [
+        f"Behind {server['kind']}, at {row['offered_a_second']:.0f} deliveries a second: "
+        f"redis-server {row['redis_cores']:.3f} cores, the store {row['store_cores']:.3f}."
+        for server in result["servers"]
+        if "redis_cores" in (row := server["rates"][0])
+    ]
+    return [conditions, delays(result), *deaths, *below]
 
 
 def delays(result: dict[str, Any]) -> str:
@@ -123,10 +139,17 @@ def write(result: dict[str, Any], folder: Path) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="tests.bench.fanout_report")
     parser.add_argument("json", type=Path)
+    parser.add_argument("--few", type=Path, metavar="JSON", help="a run with few viewers a call")
     parser.add_argument("--out", type=Path, help="a folder; that of the JSON else")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures in there")
     chosen = parser.parse_args()
     result = json.loads(chosen.json.read_text())
-    print(*write(result, chosen.out or chosen.json.parent), sep="\n")
+    if chosen.write:
+        few = [json.loads(chosen.few.read_text())] if chosen.few else []
+        put(chosen.write, "fanout", markdown(result, *few).strip())
+        draw(result, (chosen.out or chosen.json.parent) / "fanout.png")
+    else:
+        print(*write(result, chosen.out or chosen.json.parent), sep="\n")
 
 
 if __name__ == "__main__":

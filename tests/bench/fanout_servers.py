@@ -1,10 +1,11 @@
-"""The servers that `tests.bench.fanout` measures: Surtitle's gateways and a bare python-socketio.
+"""The servers that `tests.bench.fanout` measures: programs, and a bare python-socketio.
 
-As a program it is a server that takes captions on standard input, one JSON object a line:
+As a program it is that server, and takes captions on standard input, one JSON object a line:
 
-    python -m tests.bench.fanout_servers gateway|bare CALL…
+    python -m tests.bench.fanout_servers CALL…
 
-`bare` is what anybody would write: one handler that enters a room, one emit for a caption.
+It is what anybody would write: one handler that enters a room, one emit for a caption.
+Surtitle's own are in `tests.bench.fanout_cluster`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import asyncio
 import json
 import resource
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,25 +24,28 @@ import socketio
 from aiohttp import web
 
 from captions.types import Caption
-from tests.lone_gateway import EPOCH, lone_gateway
 from tests.recordings import ROOT
 
 
 class Program:
-    """A process that is spoken to in lines of JSON."""
+    """A Python module as a process, which may be spoken to in lines of JSON."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, log: Path | None = None) -> None:
+        """Standard error goes to `log`, or where this process has its own."""
         self._arguments = arguments
+        self._log = log
         self.process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *self._arguments),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=2**26,
-        )
+        with self._log.open("ab") if self._log else nullcontext() as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *self._arguments),
+                cwd=ROOT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=2**26,
+            )
         self.about = psutil.Process(self.process.pid)
         return self
 
@@ -57,12 +60,15 @@ class Program:
         assert self.process.stdin
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
 
-    async def hear(self) -> Any:
+    async def line(self) -> str:
         assert self.process
         assert self.process.stdout
         line = await self.process.stdout.readline()
         assert line, f"{self._arguments[0]} ended"
-        return json.loads(line)
+        return line.decode()
+
+    async def hear(self) -> Any:
+        return json.loads(await self.line())
 
     async def ask(self, **message: Any) -> Any:
         self.tell(**message)
@@ -79,16 +85,12 @@ class Program:
 
 
 class Servers:
-    """Some servers of one kind, and the way captions come to them."""
+    """Some bare servers, and the way captions come to them."""
 
-    def __init__(self, kind: str, count: int, calls: Sequence[str]) -> None:
-        self.kind = kind
+    def __init__(self, count: int, calls: Sequence[str]) -> None:
         self.calls = calls
         self.tokens: dict[str, str] = {}
-        self.programs = [
-            Program("tests.bench.fanout_servers", kind.partition(" ")[0], *calls)
-            for _ in range(count)
-        ]
+        self.programs = [Program("tests.bench.fanout_servers", *calls) for _ in range(count)]
         self.urls: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -102,28 +104,16 @@ class Servers:
             await program.__aexit__()
 
     async def publish(self, caption: Caption) -> None:
-        """To everybody in the call, on whichever server."""
+        """To everybody in the call, on whichever server; it may be on its way yet."""
         for program in self.programs:
-            if program.process and program.process.returncode is None:
-                program.tell(**caption.to_wire())
+            program.tell(**caption.to_wire())
 
+    async def published(self) -> None:
+        """Wait until nothing is on its way any more."""
 
-Emit = Callable[[Caption], Awaitable[None]]
-
-
-@asynccontextmanager
-async def gateway(calls: Sequence[str]):
-    """Surtitle's, on a bus of its own: (its address, what publishes)."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with lone_gateway(Path(folder), calls) as (running, bus):
-
-            async def publish(caption: Caption) -> None:
-                if caption.final:
-                    await bus.publish_final(EPOCH, caption)
-                else:
-                    await bus.publish_partial(EPOCH, caption)
-
-            yield running.url, publish
+    def cpu_seconds(self) -> dict[str, float]:
+        """Of the servers, and of what they stand on, so far."""
+        return {"server": sum(p.cpu_seconds for p in self.programs)}
 
 
 @asynccontextmanager
@@ -156,11 +146,10 @@ async def bare(calls: Sequence[str]):
 async def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    kind, calls = sys.argv[1], sys.argv[2:]
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async with {"gateway": gateway, "bare": bare}[kind](calls) as (url, publish):
+    async with bare(sys.argv[1:]) as (url, publish):
         print(json.dumps({"url": url}), flush=True)
         while line := await reader.readline():
             await publish(Caption.from_wire(json.loads(line)))

@@ -20,7 +20,7 @@ SMALL = {"sockets": 40, "calls": 2, "gateways": 2, "rate": 200.0, "seconds": 1.0
 def heard(*seqs: int) -> Viewers:
     viewers = Viewers()
     viewer = Viewer(viewers, 0, "call-0", None)
-    publisher = Publisher(Servers("bare", 0, ["call-0"]))
+    publisher = Publisher(Servers(0, ["call-0"]))
     for seq in seqs:
         caption = publisher.caption("call-0").numbered(seq)
         viewer._hear(json.dumps(["caption", caption.to_wire()]).encode())
@@ -43,19 +43,19 @@ def test_quantiles_are_upper_edges_of_their_bins():
 
 
 async def test_partials_grow_to_their_final():
-    publisher = Publisher(Servers("bare", 0, ["call-0"]))
-    captions = [publisher.caption("call-0") for _ in range(8)]
-    assert [c.final for c in captions] == [False, False, False, True] * 2
-    assert [c.revision for c in captions] == [0, 1, 2, 3] * 2
-    assert captions[3].utterance != captions[4].utterance
-    assert captions[3].text.startswith(captions[2].text)
+    publisher = Publisher(Servers(0, ["call-0"]))
+    captions = [publisher.caption("call-0") for _ in range(18)]
+    assert [c.final for c in captions] == ([False] * 8 + [True]) * 2
+    assert [c.revision for c in captions] == [*range(9)] * 2
+    assert captions[8].utterance != captions[9].utterance
+    assert captions[8].text.startswith(captions[7].text)
 
 
 @pytest.mark.parametrize("kind", ["Surtitle", "python-socketio"])
 async def test_a_small_run_delivers_all_and_loses_nothing_by_a_death(kind, monkeypatch):
     monkeypatch.setattr(fanout, "DEATH_SECONDS", 3.0)
     chosen = argparse.Namespace(**SMALL, clients=1, no_ramp=True)
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(150):
         found = await fanout.measure(kind, chosen)
     [row] = found["rates"]
     assert row["delivered"] == 1.0
@@ -63,5 +63,7 @@ async def test_a_small_run_delivers_all_and_loses_nothing_by_a_death(kind, monke
     if kind == "Surtitle":
         assert found["death"]["sockets"] == found["death"]["back"] == 20
         assert found["death"]["finals_missing"] == found["death"]["finals_doubled"] == 0
+        assert found["death"]["finals_published"]
+        assert found["death"]["finals_unkept"] == 0
     text = fanout_report.delays({"servers": [found]})
     assert kind in text
