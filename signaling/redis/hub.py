@@ -14,7 +14,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from signaling.errors import Unreachable
-from signaling.redis.link import Link
+from signaling.redis.link import Link, cancellable
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +128,8 @@ class Hub:
                 async with self._sending:
                     new = [c for c in channels if not self._subscribed[c].is_set()]
                     if new and self._pubsub:
-                        await self._pubsub.subscribe(*new)
+                        with cancellable():
+                            await self._pubsub.subscribe(*new)
                 for channel in channels:
                     await self._subscribed[channel].wait()
         except (TimeoutError, RedisError, OSError):
@@ -142,7 +143,8 @@ class Hub:
                 self._subscribed.pop(channel, None)
             if unused and self._pubsub and self._connected.is_set():
                 try:
-                    await self._pubsub.unsubscribe(*unused)
+                    with cancellable():
+                        await self._pubsub.unsubscribe(*unused)
                 except (RedisError, OSError):
                     log.debug("not unsubscribed: the connection is lost")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Self
@@ -108,30 +109,24 @@ class Link:
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run a script; its keys are of one shard."""
         client = self._open
-        try:
+        with _asked():
             try:
                 return await client.evalsha(script.sha, len(keys), *keys, *args)
             except NoScriptError:
                 return await client.eval(script.text, len(keys), *keys, *args)
-        except _FAULTS as error:
-            raise _told(error) from error
 
     async def do(self, *command: str | int) -> Any:
         """Send one command."""
-        try:
+        with _asked():
             return await self._open.execute_command(*command)
-        except _FAULTS as error:
-            raise _told(error) from error
 
     async def do_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
         """Send many commands, of any shards, together; not atomic."""
         pipeline = self._open.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        try:
+        with _asked():
             return list(await pipeline.execute())
-        except _FAULTS as error:
-            raise _told(error) from error
 
     async def listener(self) -> aioredis.Redis:
         """A client of its own that never reconnects by itself, for Pub/Sub."""
@@ -244,6 +239,32 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError("the host or the port in the URL of Redis cannot be read") from None
     return parts
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Whoever is cancelled within, however late, is cancelled behind it.
+
+    redis-py sends by `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes
+    just when it is done. Then the task would live on, and so would the process that waits for it.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """What Redis is asked within: its faults are told as ours."""
+    with cancellable():
+        try:
+            yield
+        except _FAULTS as error:
+            raise _told(error) from error
 
 
 def _told(error: Exception) -> Exception:

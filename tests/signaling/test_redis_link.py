@@ -46,6 +46,41 @@ async def test_a_sentinel_url_without_the_service_is_said_to_lack_it():
             pass
 
 
+async def test_a_task_that_is_cancelled_whatever_it_asks_just_then_ends(tmp_path):
+    """`asyncio.wait_for`, by which redis-py sends, loses some cancellations (Python 3.11)."""
+    async with RedisServer(tmp_path / "redis") as server, Link(server.url) as link:
+
+        async def ask_on() -> None:
+            while True:
+                await link.do("PING")
+                await link.do_all([("PING",)])
+
+        for steps in range(60):
+            asking = asyncio.create_task(ask_on())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            _, alive = await asyncio.wait({asking}, timeout=5)
+            for task in alive:
+                while not task.done():
+                    task.cancel()
+                    await asyncio.sleep(0)
+            assert not alive, f"lost behind {steps} steps"
+
+
+async def test_a_limit_of_time_is_kept_whatever_is_asked_just_then(tmp_path):
+    async with RedisServer(tmp_path / "redis") as server, Link(server.url) as link:
+
+        async def ask_on() -> None:
+            async with asyncio.timeout(0.01):
+                while True:
+                    await link.do("PING")
+
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await ask_on()
+
+
 async def test_a_server_that_is_not_there_is_out_of_reach_in_time():
     for url in (
         f"redis://127.0.0.1:{free_port()}",
