@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import pytest
 
 from signaling import health
-from signaling.health import Health
+from signaling.health import Fleet, Health
 
 
 @dataclass
@@ -91,7 +92,6 @@ async def test_a_gateway_without_a_node_says_so_by_leaving_it_out():
     ("node", "draining", "ready"),
     [
         (Node(), False, True),
-        (None, False, True),
         (Node(), True, False),
         (None, True, False),
         (Node(draining=True), False, False),
@@ -103,3 +103,17 @@ async def test_a_gateway_without_a_node_says_so_by_leaving_it_out():
 )
 def test_ready_is_who_neither_drains_nor_is_full_nor_saturated(node, draining, ready):
     assert Health("1", node=node, draining=draining).ready is ready
+
+
+@pytest.mark.parametrize(
+    ("fleet", "ready"),
+    [
+        (Fleet(takes_calls=True, known_at=time.monotonic() + 1000), True),
+        (Fleet(takes_calls=False, known_at=time.monotonic() + 1000), False),
+        (Fleet(takes_calls=True, known_at=time.monotonic() - 1000), False),
+        (Fleet(), False),
+    ],
+)
+def test_a_gateway_is_ready_while_it_hears_of_a_node_that_takes_calls(fleet, ready):
+    assert Health("1", fleet=fleet).ready is ready
+    assert Health("1", fleet=fleet, draining=True).ready is False
