@@ -47,8 +47,10 @@ class UtteranceRules:
     """What depends on an utterance's length, in samples.
 
     A detected language is taken from `sure_length` on where it is likely, from
-    `any_length` on in any case; before that nothing is shown. Nothing is committed before
-    `first_commit`: the first words are often misheard until more of them are there.
+    `any_length` on in any case; before that nothing is shown. One that is not expected takes
+    `switch_length`: an "ok", or a first word like one of another language, switches nothing.
+    Nothing is committed before `first_commit`: the first words are often misheard until more
+    of them are there.
     Without a pause it is split, from `from_length` on at the end of a sentence or clause,
     from `at_length` on between any two words; the part before keeps at least `shortest`.
     """
@@ -58,6 +60,7 @@ class UtteranceRules:
     shortest: int = to_samples(5)
     first_commit: int = to_samples(2.4)
     sure_length: int = to_samples(1.0)
+    switch_length: int = to_samples(2.0)
     any_length: int = to_samples(3.0)
 
 
@@ -151,15 +154,20 @@ class Utterance:
         heard_until, hypothesis = self._newest
         if self._tentative or hypothesis is None or heard_until < speech_end + SETTLING:
             return None
+        if not self._knows_language(hypothesis):
+            return None
         return hypothesis if hypothesis.log_probability >= _SURE else None
 
     def window(self) -> Window:
         """What to recognize now: all audio there is, the agreed words forced."""
         self._asked_until = self.end
         forced = self._carried + self._agreement.committed
+        language = self.language
+        if self.closed and self._length < self._rules.switch_length:
+            language = language or self._expected
         return Window(
             samples=self.samples,
-            language=self.language,
+            language=language,
             expected=self._expected,
             prefix=tuple(word.tokens for word in forced),
             shown=self._carried + self._screen.words,
@@ -285,7 +293,9 @@ class Utterance:
             return True
         sure = hypothesis.language_confidence >= _LIKELY_LANGUAGE
         rules = self._rules
-        return self._length >= (rules.sure_length if sure else rules.any_length)
+        if not sure:
+            return self._length >= rules.any_length
+        return self._length >= (rules.switch_length if self._expected else rules.sure_length)
 
     def _adopt(self, hypothesis: Hypothesis) -> None:
         if self.language is None:

@@ -405,6 +405,36 @@ def test_nothing_is_shown_before_the_language_is_likely_or_there_is_enough_to_ju
     assert draft.language == "fr"
 
 
+def test_words_like_those_of_another_language_switch_nothing_before_there_is_enough_to_judge():
+    utterance = Utterance("u-1", 0, expected="pt")
+    utterance.grow(audio(1.9))
+    assert utterance.partial(detected("a", "happy", language="en", confidence=0.9)) is None
+    assert utterance.window().language is None
+    draft = utterance.partial(detected("a", "rápida", language="pt", confidence=0.3))
+    assert draft
+    assert draft.language == "pt"
+
+    another = Utterance("u-2", 0, expected="pt")
+    another.grow(audio(2.0))
+    draft = another.partial(detected("a", "happy", "end", language="en", confidence=0.9))
+    assert draft
+    assert draft.language == "en"
+
+
+def test_an_utterance_too_short_to_judge_by_ends_in_the_language_of_the_one_before():
+    utterance = Utterance("u-1", 0, expected="pt")
+    utterance.grow(audio(1.5))
+    utterance.window()
+    heard_all = replace(detected("okay", language="en", confidence=0.95), timed=True)
+    assert utterance.partial(heard_all) is None
+    assert utterance.settled(to_samples(1.0)) is None, "it is heard once more"
+    utterance.close(to_samples(1.5), to_samples(1.0))
+    assert utterance.window().language == "pt"
+    final = utterance.final(detected("okay", language="pt", confidence=1.0))
+    assert final
+    assert final.language == "pt"
+
+
 def test_the_language_of_the_utterance_before_is_shown_at_once():
     utterance = Utterance("u-1", 0, expected="de")
     utterance.grow(audio(0.6))
