@@ -75,6 +75,10 @@ class Audience:
         for seat in list(room.seats.values()):
             await self._leave_groups(seat)
 
+    async def ask_for_offer(self, seat: Seat, reason: str) -> None:
+        """Nobody has the participant's audio any more."""
+        await self._sockets.emit("media:reoffer", {"reason": reason}, seat.socket)
+
     async def tell_changes(self, room: Room, before: SharedCall) -> None:
         """Tell everybody here what is new in the call since `before`."""
         now = room.shared
@@ -110,7 +114,7 @@ class Audience:
         """The call has another node, which has nobody's audio yet."""
         for seat in list(room.seats.values()):
             if seat.participant and (seat.offered or seat.participant in room.shared.awaited):
-                await self._sockets.emit("media:reoffer", {"reason": MOVED}, seat.socket)
+                await self.ask_for_offer(seat, MOVED)
 
     async def _tell_state(self, room: Room) -> None:
         await self._sockets.emit("call:state", state_of(room.shared), call_group(room.call))

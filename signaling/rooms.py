@@ -24,6 +24,7 @@ from signaling.room import Room, Seat
 from signaling.shared_call import (
     Person,
     SharedCall,
+    interrupted,
     settled,
     unseated,
     with_person,
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS: Final = 0.5
 """How soon a call is followed again that could not be."""
+
+BACK: Final = "the server was away for a moment"
 
 
 class Rooms:
@@ -129,7 +132,7 @@ class Rooms:
         known = room.shared
 
         def restored(now: SharedCall | None) -> SharedCall:
-            if now is None:
+            if now is None or now.version < known.version:
                 return replace(known, reopen=True)
             mine = {
                 who: person
@@ -293,7 +296,10 @@ class Rooms:
                 continue
             person, known = (call.people.get(seat.participant) for call in (room.shared, before))
             if person is None and known:
-                self._tasks.create_task(self._return(room, seat, known.participant))
+                who = known.participant
+                if who.publishing:  # their audio was closed then; versions are times
+                    who = interrupted(who, room.shared.version // 1000)
+                self._tasks.create_task(self._return(room, seat, who))
             elif person and (person.gateway, person.socket) != (self.gateway, seat.socket):
                 await self._clear(room, seat)
         if room.has_watchers and self.gateway in before.watched_by - room.shared.watched_by:
@@ -306,7 +312,19 @@ class Rooms:
                     if seat is None or participant is None:
                         await self._tell_watchers(room)
                     elif room.seats.get(seat.socket) is seat:
-                        await self._appear(room, seat, participant)
+                        await self._reappear(room, seat, participant)
+
+    async def _reappear(self, room: Room, seat: Seat, participant: Participant) -> None:
+        """Let somebody be in the call again, but for who came back by another gateway already."""
+        me = Person(participant, gateway=self.gateway, socket=seat.socket)
+
+        def seated(now: SharedCall) -> SharedCall:
+            return now if participant.id in now.people else with_person(now, me)
+
+        await self.change(room, seated)
+        person = room.shared.people.get(participant.id)
+        if seat.offered and person and person.socket == seat.socket:
+            await self.audience.ask_for_offer(seat, BACK)
 
     async def _clear(self, room: Room, seat: Seat) -> None:
         room.seats.pop(seat.socket, None)

@@ -234,7 +234,7 @@ def lost(call: SharedCall, interrupted_at_ms: int, reason: str = MOVED) -> Share
             call = without_guest(call, who)
     awaited = call.awaited | _with_audio(call)
     people = {
-        who: replace(person, participant=_interrupted(person.participant, interrupted_at_ms))
+        who: replace(person, participant=interrupted(person.participant, interrupted_at_ms))
         if who in awaited
         else person
         for who, person in call.people.items()
@@ -291,7 +291,8 @@ def _with_audio(call: SharedCall) -> frozenset[str]:
     return frozenset(who for who, p in call.people.items() if p.guest or p.participant.publishing)
 
 
-def _interrupted(participant: Participant, at_ms: int) -> Participant:
+def interrupted(participant: Participant, at_ms: int) -> Participant:
+    """Somebody whose audio was lost, by no fault of theirs."""
     if participant.interrupted_at_ms is not None:
         at_ms = participant.interrupted_at_ms
     return replace(participant, publishing=False, interrupted_at_ms=at_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -347,6 +348,40 @@ async def test_who_was_taken_for_gone_with_a_gateway_that_lives_is_back(tmp_path
         told = [s["event"] for s in c["g1"].sockets.heard("s1", "call:participant")]
         assert told == ["joined", "left", "joined"]
         assert set(c["g2"].calls.live["a"].seats) == {"s2", "s3"}
+
+
+async def test_who_was_taken_for_gone_while_they_spoke_is_asked_for_their_audio_again(tmp_path):
+    async with cluster(tmp_path) as c:
+        ben = await c["g2"].join("s2", "ben")
+        await c["g1"].join("s1", "anna")
+        await c["g2"].calls.offer(ben, OFFER)
+        await c.sends("ben")
+        await c.presence.change("a", lambda now: without_gateway(now, "g2"))
+        await c.until(lambda now: "ben" in now.people)
+        participant = (await c.shared()).participants["ben"]
+        assert not participant.publishing
+        assert participant.interrupted_at_ms is not None, "the gap is to be marked"
+        assert len(c["g2"].sockets.heard("s2", "media:reoffer")) == 1
+
+
+async def test_who_was_taken_for_gone_and_is_back_by_another_gateway_stays_there(tmp_path):
+    async with cluster(tmp_path) as c:
+        await c["g1"].join("s1", "anna")
+        await c["g2"].join("s2", "ben")
+        room = c["g2"].rooms.live["a"]
+        async with AsyncExitStack() as slow:
+            async with c["g2"].rooms.lock("a"):
+                await c.presence.change("a", lambda now: without_gateway(now, "g2"))
+                await c.heard()
+                await slow.enter_async_context(room.taking)  # and does not hear of what follows
+                await c["g1"].join("s3", "ben")
+            await c.heard()
+            assert set(room.seats) == {"s2"}
+        await c.heard()
+        person = (await c.shared()).people["ben"]
+        assert (person.gateway, person.socket) == ("g1", "s3")
+        assert not room.seats
+        assert set(c["g1"].rooms.live["a"].seats) == {"s1", "s3"}
 
 
 # --- ends -----------------------------------------------------------------------------------
