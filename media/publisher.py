@@ -52,6 +52,7 @@ class Publisher:
         self._closed = False
         self._fenced = False
         self._kept: deque[Caption] = deque(maxlen=KEPT_FINALS)
+        self._newest: dict[str, str] = {}  # utterance that was published last, by feed
         self._lost_memory = False
 
     @property
@@ -79,6 +80,7 @@ class Publisher:
     def forget_words(self) -> None:
         """The transcript was erased: keep nothing that was said, published or not."""
         self._kept.clear()
+        self._newest.clear()  # a bus that forgot it could not be taught it
         self._waiting = deque(caption for caption in self._waiting if not caption.final)
 
     def fence(self) -> None:
@@ -116,7 +118,7 @@ class Publisher:
             except Unreachable:
                 self._drop_partials()
                 await pauses.wait(never)
-            except Unopened:  # whoever sees to the call will open it
+            except Unopened:  # or its newest memory lost; whoever sees to the call will open it
                 self._lost_memory = True
                 await pauses.wait(never)
             except Fenced:
@@ -137,7 +139,9 @@ class Publisher:
     async def _publish_next(self) -> None:
         caption = self._waiting[0]
         if caption.final:
-            published = await self._bus.publish_final(self._call.epoch, caption)
+            after = self._newest.get(caption.feed, "")
+            published = await self._bus.publish_final(self._call.epoch, caption, after)
+            self._newest[caption.feed] = published.utterance
             self._kept.append(published)
             self._counts.finals += 1
         else:

@@ -29,7 +29,7 @@ class Fenced(Exception):
 
 
 class Unopened(Exception):
-    """The bus knows nothing of the call, as where it lost its memory: `restore` it."""
+    """The bus knows nothing of the call, or too little: it lost its memory, so `restore` it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,12 @@ class Bus(Protocol):
         `last_seq` is the newest `seq` in the store by feed; numbers go on behind it.
         """
 
-    async def publish_final(self, epoch: int, caption: Caption) -> Caption:
+    async def publish_final(self, epoch: int, caption: Caption, after: str = "") -> Caption:
         """Number, keep and pass on a final; the same one again changes nothing.
 
-        Returns the numbered caption. Raises `Fenced` or `Unopened`.
+        `after` is an utterance of this feed whose final has been published, the newest the
+        publisher knows of: a bus that does not know it has lost its memory and is `Unopened`, lest
+        it gives a number twice. Returns the numbered caption. Raises `Fenced`, too.
         """
 
     async def publish_partial(self, epoch: int, caption: Caption) -> None:
@@ -155,13 +157,15 @@ class MemoryBus:
             kept = self._feeds[(call, feed)]
             kept.last_seq = max(kept.last_seq, seq)
 
-    async def publish_final(self, epoch: int, caption: Caption) -> Caption:
+    async def publish_final(self, epoch: int, caption: Caption, after: str = "") -> Caption:
         """See `Bus`."""
         self._check(epoch, caption.call)
         kept = self._feeds[(caption.call, caption.feed)]
         known = kept.by_utterance.get(caption.utterance)
         if known:
             return known
+        if after and after not in kept.by_utterance:
+            raise Unopened("the bus does not know the final before")
         numbered = caption.numbered(kept.last_seq + 1)
         self._keep(kept, numbered)
         return numbered
@@ -200,7 +204,8 @@ class MemoryBus:
         first = kept.finals[0].seq or 0 if kept.finals else kept.last_seq + 1
         if seq + 1 < first:
             return None
-        return [final for final in kept.finals if (final.seq or 0) > seq]
+        found = [final for final in kept.finals if (final.seq or 0) > seq]
+        return found if len(found) == max(0, kept.last_seq - seq) else None
 
     async def last_seq(self, call: str, feed: str) -> int | None:
         """See `Bus`."""

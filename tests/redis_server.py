@@ -52,7 +52,8 @@ class RedisServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "redis.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+                *("setpriv", "--pdeathsig", "KILL", "redis-server"),
+                *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", str(self._folder), "--save", "", "--appendonly", "yes"),
                 *("--appendfsync", "everysec", "--maxmemory-policy", "noeviction"),
                 *self._options,
@@ -77,6 +78,15 @@ class RedisServer:
         """What it kept is gone when it starts again."""
         assert self.process is None
         await asyncio.to_thread(shutil.rmtree, self._folder)
+
+    async def remember_until_now(self, aside: Path) -> None:
+        """Put what it has kept until now aside, for `lose_what_came_since`."""
+        await asyncio.to_thread(shutil.copytree, self._folder, aside)
+
+    async def lose_what_came_since(self, aside: Path) -> None:
+        """It starts again as it was: like a replica that had not heard of the newest writes."""
+        await self.lose_everything()
+        await asyncio.to_thread(shutil.copytree, aside, self._folder)
 
 
 class RedisCluster:

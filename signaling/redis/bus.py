@@ -53,9 +53,10 @@ class RedisBus:
         numbers = [part for pair in last_seq.items() for part in pair]
         await self._link.run(_OPEN_CALL, [keys.bus], [keys.base, epoch, *numbers])
 
-    async def publish_final(self, epoch: int, caption: Caption) -> Caption:
+    async def publish_final(self, epoch: int, caption: Caption, after: str = "") -> Caption:
         """See `Bus`."""
-        answer = await self._link.run(_PUBLISH_FINAL, *_of_final(epoch, caption))
+        keys, args = _of_final(epoch, caption)
+        answer = await self._link.run(_PUBLISH_FINAL, keys, [*args, after])
         if isinstance(answer, str):
             raise _refusal(answer, epoch)
         seq, *body = answer
@@ -258,7 +259,7 @@ def _of_final(epoch: int, caption: Caption) -> tuple[list[str], list[str | int]]
 
 def _refusal(answer: str, epoch: int) -> Exception:
     if answer == "unopened":
-        return Unopened("the bus does not know the call")
+        return Unopened("the bus does not know the call, or the final before")
     return Fenced(f"epoch {epoch} of the call is over")
 
 

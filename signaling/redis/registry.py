@@ -40,6 +40,7 @@ class RedisRegistry:
     def __init__(self, link: Link, lease_seconds: float = LEASE_SECONDS) -> None:
         self._link = link
         self._lease_ms = round(lease_seconds * 1000)
+        self._seen: dict[str, str] = {}  # when who reported last, by Redis's clock
 
     async def report(self, status: NodeStatus) -> Orders:
         """See `Registry`."""
@@ -93,10 +94,10 @@ class RedisRegistry:
         return bool(await self._link.run(_LEAD, [_LEADER], [gateway, self._lease_ms]))
 
     async def _report(self, seen: str, who: str, *status: str) -> Orders:
-        memory, drain = await self._link.run(
+        memory, drain, self._seen[who] = await self._link.run(
             _REPORT,
             [seen, _MEMORY, _STATUS, _DRAIN],
-            [who, secrets.token_hex(8), FORGOTTEN_AFTER_MS, *status],
+            [who, secrets.token_hex(8), FORGOTTEN_AFTER_MS, self._seen.get(who, 0), *status],
         )
         return Orders(bool(drain), str(memory))
 

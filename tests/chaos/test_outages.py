@@ -54,6 +54,23 @@ async def test_redis_is_away_for_20_s_and_forgets_everything(folder: Path) -> No
         await redis_is_away(there, "Redis lost its memory", forgets=True)
 
 
+@scenario(seconds=30)
+async def test_redis_comes_back_without_its_newest_writes(folder: Path) -> None:
+    """As where a replica takes over that lags behind, or power fails: numbers are given once."""
+    async with stage(folder, pause_seconds=0.6) as there:
+        redis, aside = there.cluster.redis, folder / "aside"
+        await redis.remember_until_now(aside)
+        before = time.monotonic()
+        await there.said(2, before)
+        await redis.stop(signal.SIGKILL)
+        await redis.lose_what_came_since(aside)
+        at = time.monotonic()
+        await redis.start()
+        await there.recovered("Redis lost its newest writes", at, moved=False)
+        await there.said(3, at)
+        await there.judged()
+
+
 @scenario(seconds=90)
 async def test_mongodb_is_away_for_60_s(folder: Path) -> None:
     """Captions go on as if nothing was the matter; what was said is written when it is back."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from captions.types import Caption
+from captions.types import SPOKEN, Caption
 from media import publisher as publisher_module
 from media.counts import NodeCounts
 from media.pauses import Pauses
@@ -40,9 +40,9 @@ class Bus(MemoryBus):
         if self.mood:
             raise self.mood
 
-    async def publish_final(self, epoch, caption):
+    async def publish_final(self, epoch, caption, after=""):
         await self._let()
-        numbered = await super().publish_final(epoch, caption)
+        numbered = await super().publish_final(epoch, caption, after)
         self.published.append(numbered)
         return numbered
 
@@ -185,6 +185,30 @@ async def test_a_bus_that_knows_nothing_of_the_call_is_given_back_what_was_said(
         w.bus.mood = None
     assert w.bus.restored[0] == ["u1", "u2"]
     assert [c.seq for c in w.told] == [1, 2, 3]
+
+
+async def test_a_bus_without_its_newest_memory_gives_no_number_twice(monkeypatch):
+    async with publishing(monkeypatch) as w:
+        w.put(final("u1"), final("u2"))
+        while len(w.told) < 2:  # noqa: ASYNC110 - it is a list
+            await asyncio.sleep(0)
+        kept = w.bus._feeds[(CALL, SPOKEN)]
+        kept.last_seq, lost = 1, kept.finals.pop()
+        del kept.by_utterance[lost.utterance]
+        w.put(final("u3"))
+    assert w.bus.restored == [["u1", "u2"]]
+    assert [(c.utterance, c.seq) for c in kept.finals] == [("u1", 1), ("u2", 2), ("u3", 3)]
+
+
+async def test_behind_an_erasure_no_bus_is_asked_for_what_was_before(monkeypatch):
+    async with publishing(monkeypatch) as w:
+        w.put(final("u1"), final("u2"))
+        while len(w.told) < 2:  # noqa: ASYNC110 - it is a list
+            await asyncio.sleep(0)
+        w.publisher.forget_words()
+        del w.bus._feeds[(CALL, SPOKEN)].by_utterance["u2"]
+        w.put(final("u3"))
+    assert w.told[-1].utterance == "u3"
 
 
 async def test_a_bus_that_nobody_opens_is_not_asked_without_a_pause(monkeypatch):

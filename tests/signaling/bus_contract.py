@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from captions.types import SPOKEN, Caption, Word
-from signaling.bus import KEPT_FINALS, LISTENER_QUEUE, Fenced, Letter
+from signaling.bus import KEPT_FINALS, LISTENER_QUEUE, Fenced, Letter, Unopened
 
 CALL = "standup-42"
 
@@ -289,6 +289,27 @@ class BusContract:
             await bus.publish_final(2, final("u1"))
             await bus.end_call(CALL)
             assert [c.utterance for c in await everything(waiting)] == ["u1"]
+
+    async def test_a_number_that_was_given_is_not_given_again(self, bus):
+        """As by a Redis that comes back without its newest writes."""
+        await bus.open_call(CALL, 1, {})
+        first = await bus.publish_final(1, final("u1"))
+        lost = final("u2").numbered(2)
+        await bus.open_call(CALL, 1, {SPOKEN: 2})  # which the store may have told
+        with pytest.raises(Unopened):
+            await bus.publish_final(1, final("u3"), after="u2")
+        assert await bus.publish_final(1, final("u1"), after="u2") == first, "that it knows"
+        await bus.restore(CALL, 1, [first, lost])
+        assert (await bus.publish_final(1, final("u3"), after="u2")).seq == 3
+        assert [c.seq for c in await bus.since(CALL, SPOKEN, 0)] == [1, 2, 3]
+
+    async def test_a_hole_is_not_remembered(self, bus):
+        await bus.open_call(CALL, 1, {})
+        await bus.publish_final(1, final("u1"))
+        await bus.open_call(CALL, 2, {SPOKEN: 3})
+        last = await bus.publish_final(2, final("u4"))
+        assert await bus.since(CALL, SPOKEN, 0) is None, "the store has 2 and 3"
+        assert await bus.since(CALL, SPOKEN, 3) == [last]
 
     # --- what is remembered -------------------------------------------------------------
 

@@ -304,3 +304,23 @@ async def test_a_memory_that_was_lost_has_another_name_and_one_that_was_kept_has
     await server.lose_everything()
     await server.start()
     assert (await at_last(lambda: here.registry.report_gateway("g1"))).memory != first
+
+
+async def test_a_redis_that_comes_back_without_its_newest_writes_has_another_memory(
+    server, connect, tmp_path
+):
+    here, there = await connect(), await connect()
+    await here.registry.report(NodeStatus("a", capacity=1))
+    await there.registry.report_gateway("g1")
+    await server.remember_until_now(tmp_path / "aside")
+    before = await here.registry.report(NodeStatus("a", capacity=1))
+    assert (await there.registry.report_gateway("g1")).memory == before.memory
+    await server.stop()
+    await server.lose_what_came_since(tmp_path / "aside")
+    await server.start()
+    after = await at_last(lambda: here.registry.report(NodeStatus("a", capacity=1)))
+    assert after.memory != before.memory
+    gateway_s = await at_last(lambda: there.registry.report_gateway("g1"))
+    again = await here.registry.report(NodeStatus("a", capacity=1))
+    assert gateway_s.memory == again.memory
+    assert (await there.registry.report_gateway("g1")).memory == again.memory
