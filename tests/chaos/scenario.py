@@ -13,7 +13,7 @@ from typing import Any
 
 Run = Callable[[Path], Awaitable[None]]
 
-AT_ONCE = 3
+AT_ONCE = 4
 """Clusters: what two cores bear while people speak in all of them."""
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.chaos.cluster import Cluster, until
 from tests.chaos.judge import breaks
-from tests.chaos.people import Speaker, Watcher
+from tests.chaos.speaker import Speaker
+from tests.chaos.watcher import Watcher
 
 FIGURES = "SURTITLE_CHAOS_FIGURES"
 """Names the file that figures are added to, one JSON object a line."""

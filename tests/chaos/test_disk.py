@@ -19,10 +19,11 @@ import pytest
 
 from tests.chaos.cluster import SECRET, token, until
 from tests.chaos.judge import breaks
-from tests.chaos.people import Speaker, Watcher
 from tests.chaos.programs import Program
 from tests.chaos.scenario import scenario
+from tests.chaos.speaker import Speaker
 from tests.chaos.stage import record
+from tests.chaos.watcher import Watcher
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 

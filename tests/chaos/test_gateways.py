@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.cluster import until
-from tests.chaos.people import Heard, Speaker
 from tests.chaos.scenario import scenario
+from tests.chaos.speaker import Speaker
 from tests.chaos.stage import judged, record, stage
+from tests.chaos.watcher import Heard
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 

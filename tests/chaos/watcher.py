@@ -1,7 +1,6 @@
-"""Watchers and speakers as front-end teams would write them: they know the contract only.
+"""A watcher as front-end teams would write one: it knows the contract only.
 
-Where their gateway dies they go to another and say with `since` what they have; asked for a
-fresh offer they send one, and again while it is refused.
+Where its gateway dies it goes to another and says with `since` what it has.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from typing import Any, Self
 from socketio.exceptions import SocketIOError
 
 from tests.chaos.cluster import Cluster, token
-from tests.chaos.voice import Voice
 from tests.peer import Peer
 
-_PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.2
 """Between two attempts at what is refused or does not answer."""
 
 
@@ -36,7 +34,7 @@ class Refused(Exception):
     """An answer that is not ok."""
 
 
-class _Connection(Peer):
+class Connection(Peer):
     """A peer who notices at once when the connection dies."""
 
     def __init__(self, url: str, auth: str, take: Callable[[str, Any], None]) -> None:
@@ -155,7 +153,7 @@ class Watcher:
     async def _stay_connected(self) -> None:
         while True:
             try:
-                async with _Connection(self._url, token(self.subject), self._take) as connection:
+                async with Connection(self._url, token(self.subject), self._take) as connection:
                     await self._enter(connection)
                     self.connections += 1
                     self._take("connected", self._url)
@@ -163,7 +161,7 @@ class Watcher:
                     await self._stay(connection)
             except (SocketIOError, Refused, OSError, TimeoutError) as error:
                 self._take("not connected", f"{self._url}: {error!r}")
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
             self._here.clear()
             self._change()
             urls = self._cluster.urls
@@ -173,23 +171,23 @@ class Watcher:
     def _change(self) -> None:
         """Before the next connection."""
 
-    async def _enter(self, connection: _Connection) -> None:
+    async def _enter(self, connection: Connection) -> None:
         self._take_all(await connection.ask("call:watch", {"call": self.call, "since": self.since}))
 
-    async def _stay(self, connection: _Connection) -> None:
+    async def _stay(self, connection: Connection) -> None:
         """Do what is to be done until the connection is gone."""
         while await _first(self._todo, connection.gone) is self._todo:
             self._todo.clear()
             await self._try(connection)
 
-    async def _try(self, connection: _Connection) -> None:
+    async def _try(self, connection: Connection) -> None:
         try:
             await self._do(connection)
         except (Refused, SocketIOError):
             self._todo.set()
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _do(self, connection: _Connection) -> None:
+    async def _do(self, connection: Connection) -> None:
         if any(c["seq"] > self.since for c in self.finals):
             self._take_all(await connection.ask("captions:since", {"since": self.since}))
 
@@ -221,97 +219,3 @@ async def _first(event: asyncio.Event, other: asyncio.Event) -> asyncio.Event:
         for task in waiting:
             task.cancel()
     return other if other.is_set() else event
-
-
-class Speaker(Watcher):
-    """A participant. `keeps_audio`: a gateway's death leaves their audio as it is.
-
-    Otherwise they offer anew at the next gateway, and with `renamed` as somebody new.
-    """
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        call: str,
-        voice: str,
-        *,
-        gateway: int = 0,
-        pause_seconds: float = 1.2,
-        keeps_audio: bool = True,
-        renamed: bool = False,
-    ) -> None:
-        super().__init__(cluster, call, subject=f"p-{voice}", gateway=gateway)
-        self.voice = Voice(voice, pause_seconds)
-        self._name = voice
-        self._keeps_audio = keeps_audio
-        self._renamed = renamed
-        self._audio: Any = None
-        self._wants_offer = True
-        self._silent = asyncio.Event()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await super().__aexit__(*exc_info)
-        audio, self._audio = self._audio, None
-        if audio:
-            await audio.close()
-
-    async def finish(self) -> None:
-        """End the sentence and close the audio: all that was said is final when this returns."""
-        self.voice.finish()
-        async with asyncio.timeout(90):
-            await self.voice.ended.wait()
-            self._todo.set()
-            await self._silent.wait()
-
-    def _change(self) -> None:
-        if not self._keeps_audio:
-            self._wants_offer = True
-        if self._renamed:
-            self.subject = f"p-{self._name}-{self.connections}"
-
-    async def _enter(self, connection: _Connection) -> None:
-        answer = await connection.ask(
-            "call:join",
-            {"call": self.call, "name": self._name, "language": "en", "since": self.since},
-        )
-        self._take_all(answer)
-        me = next(who for who in answer["participants"] if who["id"] == answer["participant"])
-        if not me["publishing"]:
-            self._wants_offer = True
-        self._todo.set()
-
-    def _take(self, event: str, payload: Any) -> None:
-        if event == "media:reoffer":
-            self._offer_again()
-        super()._take(event, payload)
-
-    def _offer_again(self) -> None:
-        self._wants_offer = True
-        self._todo.set()
-
-    async def _do(self, connection: _Connection) -> None:
-        if self._wants_offer and not self.voice.ended.is_set():
-            await self._offer(connection)
-        if self.voice.ended.is_set() and not self._silent.is_set():
-            await connection.ask("media:close")
-            self._silent.set()
-        await super()._do(connection)
-
-    async def _offer(self, connection: _Connection) -> None:
-        before, self._audio = self._audio, None
-        if before:
-            await before.close()
-        self._wants_offer = False  # until asked again, which may be before this is answered
-        try:
-            await connection.send(self.voice)
-        except (Refused, SocketIOError):
-            self._wants_offer = True
-            raise
-        finally:
-            audio, connection.connection = connection.connection, None
-            self._audio = audio
-
-        @audio.on("connectionstatechange")
-        def changed() -> None:
-            if audio is self._audio and audio.connectionState in ("failed", "closed"):
-                self._offer_again()
