@@ -177,9 +177,14 @@ class Rooms:
 
         def seated(now: SharedCall) -> SharedCall:
             person = now.people.get(joining.id) or Person(joining)
-            audio = person.participant
+            known_as = person.participant
             who = replace(
-                joining, publishing=audio.publishing, interrupted_at_ms=audio.interrupted_at_ms
+                joining,
+                publishing=known_as.publishing,
+                interrupted_at_ms=known_as.interrupted_at_ms,
+                # What they did not want they still do not want: their audio may go on meanwhile.
+                captioned=known_as.captioned,
+                anonymous=known_as.anonymous,
             )
             return with_person(
                 now,

@@ -45,8 +45,17 @@ class Stage:
         seen = len(self.watcher.captions)
         return await self.watcher.until(lambda w: _half_said(w.captions[seen:]))
 
-    async def recovered(self, scenario: str, at: float, *, moved: bool) -> None:
-        """Until captions of what is said now come again, and the call is live; kept as a figure."""
+    async def recovered(
+        self, scenario: str, at: float, *, moved: bool, reconnected: bool = False
+    ) -> None:
+        """Until captions of what is said now come again, and the call is live; kept as a figure.
+
+        `reconnected`: the watcher's gateway was killed, and what it sent before does not count.
+        """
+        back = at
+        if reconnected:
+            connected = await self.watcher.until(lambda w: w.after(at, "connected"))
+            back = connected[0].at
         before = {
             heard.payload["utterance"]
             for heard in self.watcher.after(0, "caption")
@@ -54,7 +63,7 @@ class Stage:
         }
 
         def spoken_since(watcher: Watcher) -> float | None:
-            for heard in watcher.after(at, "caption"):
+            for heard in watcher.after(back, "caption"):
                 going_on = not moved and not heard.payload["final"]
                 if going_on or heard.payload["utterance"] not in before:
                     return heard.at

@@ -31,7 +31,7 @@ async def test_a_gateway_is_killed_under_its_watcher_and_its_speakers(folder: Pa
         await there.mid_utterance()
         at = time.monotonic()
         await there.cluster.gateways[0].kill()
-        await there.recovered("gateway killed", at, moved=False)
+        await there.recovered("gateway killed", at, moved=False, reconnected=True)
         assert there.watcher.connections == 2
         again = await joe.until(
             lambda j: [h for h in j.after(at, "caption") if h.payload["participant"] == j.subject]
@@ -73,7 +73,7 @@ async def test_a_gateway_is_killed_with_finals_it_had_yet_to_write(folder: Path)
         await taker.kill()
         other.send(signal.SIGCONT)
         mongo.send_signal(signal.SIGCONT)
-        await there.recovered("writer killed", at, moved=False)
+        await there.recovered("writer killed", at, moved=False, reconnected=True)
         assert await there.cluster.unwritten() >= 1
         await there.judged()
         record("writer killed", written_seconds=time.monotonic() - at)

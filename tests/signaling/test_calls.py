@@ -447,3 +447,13 @@ async def test_calls_are_drained_at_once_and_not_one_behind_the_other(tmp_path):
         gate.opened.set()
         await closing
         nothing_left(w)
+
+
+async def test_who_comes_back_while_their_seat_is_still_there_stays_as_they_wished(tmp_path):
+    async with world(tmp_path) as w:
+        seat = await w.join("s1", who=known("anna"))
+        await w.calls.update(seat, Update(captioned=False, anonymous=True))
+        await w.join("s2", who=known("anna"))
+        anna = w.calls.live["a"].participants["anna"]
+        assert not anna.captioned
+        assert anna.anonymous
