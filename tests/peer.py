@@ -13,6 +13,8 @@ import numpy as np
 import socketio
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from tests.contract import breaks_of_answer, breaks_of_event
+
 RATE = 48_000
 FRAME = RATE // 50
 
@@ -57,13 +59,17 @@ class Microphone(MediaStreamTrack):
 
 
 class Peer:
-    """`async with` connects; everything the server sends is kept in `heard`."""
+    """`async with` connects; everything the server sends is kept in `heard`.
+
+    All of it is held against docs/asyncapi.yaml: what breaks that fails the test in the end.
+    """
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url
         self._auth = {"token": token} if token else None
         self.socket = socketio.AsyncClient(reconnection=False)
         self.heard: list[tuple[str, Any]] = []
+        self.breaks: list[str] = []
         self._news = asyncio.Condition()
         self.connection: RTCPeerConnection | None = None
         self.id = ""
@@ -73,18 +79,22 @@ class Peer:
         await self.socket.connect(self._url, auth=self._auth, transports=["websocket"])
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, failed: object, *_: object) -> None:
         if self.connection:
             await self.connection.close()
         await self.socket.disconnect()
+        assert failed or not self.breaks, "\n".join(self.breaks)
 
     async def _hear(self, event: str, payload: Any = None) -> None:
+        self.breaks += breaks_of_event(event, payload)
         async with self._news:
             self.heard.append((event, payload))
             self._news.notify_all()
 
     async def ask(self, event: str, payload: Any = None) -> dict[str, Any]:
-        return await self.socket.call(event, payload, timeout=30)
+        answer: dict[str, Any] = await self.socket.call(event, payload, timeout=30)
+        self.breaks += breaks_of_answer(event, answer)
+        return answer
 
     async def join(self, call: str, name: str, **more: Any) -> dict[str, Any]:
         answer = await self.ask("call:join", {"call": call, "name": name, **more})
