@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -43,6 +44,14 @@ _PAGE_HEADERS: Final = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+}
+
+# The element, and the contract, are for every page.
+_SHARED_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -128,10 +137,15 @@ class Api:
         app.router.add_get("/health", self.get_health)
         app.router.add_get("/ready", self.get_ready)
         app.router.add_get("/metrics", self.get_metrics)
-        app.router.add_get("/", self.page)
+        app.router.add_get("/", _send(_PAGE / "index.html", _PAGE_HEADERS))
         for file in _PAGE.glob("*.*"):
             if file.name != "index.html":
-                app.router.add_get(f"/{file.name}", _send(file))
+                app.router.add_get(f"/{file.name}", _send(file, _PAGE_HEADERS))
+        app.router.add_get("/docs", _send(_PAGE / "docs.html", _PAGE_HEADERS))
+        app.router.add_get("/search", _send(_PAGE / "search.html", _PAGE_HEADERS))
+        for file in (*_PAGE.glob("client/*.js"), *_PAGE.glob("docs/*.yaml")):
+            path = file.relative_to(_PAGE).as_posix()
+            app.router.add_get(f"/{path}", _send(file, _SHARED_HEADERS))
         if self._voices:
             app.router.add_static("/voices", self._voices)
         if (_PAGE / "assets").is_dir():
@@ -237,13 +251,6 @@ class Api:
         """`GET /metrics`."""
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def page(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
-        """`GET /`."""
-        index = _PAGE / "index.html"
-        if not index.is_file():
-            raise ContractError("not_found", "the page is not built: run `make setup`")
-        return web.FileResponse(index, headers=_PAGE_HEADERS)
-
     def _identify(
         self, request: web.Request, grant: Grant | None, call: str | None = None
     ) -> Identity:
@@ -258,9 +265,11 @@ class Api:
         return call
 
 
-def _send(file: Path) -> Handler:
+def _send(file: Path, headers: Mapping[str, str]) -> Handler:
     async def send(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
-        return web.FileResponse(file, headers=_PAGE_HEADERS)
+        if not await asyncio.to_thread(file.is_file):
+            raise ContractError("not_found", "the page is not built: run `make setup`")
+        return web.FileResponse(file, headers=headers)
 
     return send
 

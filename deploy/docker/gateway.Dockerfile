@@ -6,6 +6,7 @@
 FROM node:22.22.2-bookworm-slim AS page
 WORKDIR /src
 COPY web/package.json web/package-lock.json web/
+COPY web/client/package.json web/client/
 RUN npm --prefix web ci --no-audit --no-fund --loglevel=error
 COPY web web
 # Writes /src/signaling/page.

@@ -1,8 +1,9 @@
 // Finals for screen readers, where the viewer asks for them. Partials never come
 // here: a live region would read their words again and again.
 
-import type { Caption } from "./contract";
-import { byId, create } from "./dom";
+import type { Caption } from "@surtitle/client";
+import { create } from "@surtitle/client/dom";
+import { byId } from "./dom";
 
 const KEPT = 5;
 

@@ -1,7 +1,8 @@
 // The buttons of the call: what they do is the room's, how they look is here.
 
-import type { CaptionerStatus } from "./captioner";
-import { byId, create, icon } from "./dom";
+import type { AudioStatus } from "@surtitle/client";
+import { create } from "@surtitle/client/dom";
+import { byId, icon } from "./dom";
 import type { Media } from "./signals";
 
 export interface ControlEvents {
@@ -34,7 +35,7 @@ export class Controls {
     this.#captioned.setAttribute("aria-checked", String(captioned));
   }
 
-  showCaptioner(status: CaptionerStatus, problem: string | null, hasMicrophone: boolean): void {
+  showCaptioner(status: AudioStatus, problem: string | null, hasMicrophone: boolean): void {
     const words = {
       off: hasMicrophone ? "off" : "no microphone",
       connecting: "connecting…",

@@ -4,12 +4,15 @@ import { listDevices, type Kind } from "./devices";
 import { byId } from "./dom";
 import { fillLanguages } from "./languages";
 import type { Choice } from "./ownmedia";
+import { LevelTest } from "./leveltest";
 import { keep, remember } from "./preferences";
 
 export interface JoinChoice {
   name: string;
   call: string;
   language: string;
+  captioned: boolean;
+  anonymous: boolean;
   devices: Record<Kind, Choice>;
 }
 
@@ -20,6 +23,10 @@ export class JoinForm {
   readonly #language = byId<HTMLSelectElement>("language");
   readonly #button = byId<HTMLButtonElement>("join-button");
   readonly #message = byId("join-message");
+  readonly #test = new LevelTest(
+    () => byId<HTMLSelectElement>("microphone").value,
+    (problem) => (problem ? this.say(problem) : void this.refreshDevices()),
+  );
 
   constructor(call: string | null, onJoin: (choice: JoinChoice) => void) {
     this.#name.value = remember("surtitle.name") ?? "";
@@ -45,6 +52,7 @@ export class JoinForm {
     this.#button.disabled = busy;
     this.#button.textContent = busy ? "Joining…" : "Join the call";
     if (busy) this.say("");
+    if (busy) this.#test.stop();
   }
 
   say(message: string, kind: "note" | "problem" = "problem"): void {
@@ -66,6 +74,7 @@ export class JoinForm {
       if (named.some(({ deviceId }) => deviceId === chosen)) select.value = chosen;
       select.hidden = named.length < 2 || !byId<HTMLInputElement>(`${id}-enabled`).checked;
     }
+    this.#test.setOffered(byId<HTMLInputElement>("microphone-enabled").checked);
   }
 
   #choice(): JoinChoice {
@@ -77,6 +86,8 @@ export class JoinForm {
       name: this.#name.value.trim(),
       call: this.#call.value.trim(),
       language: this.#language.value,
+      captioned: byId<HTMLInputElement>("join-captioned").checked,
+      anonymous: byId<HTMLInputElement>("join-anonymous").checked,
       devices: { audio: device("microphone"), video: device("camera") },
     };
   }

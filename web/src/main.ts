@@ -1,10 +1,11 @@
 // The page: the join form, then the room, then the join form again.
 
+import { ContractError, isIdentifier } from "@surtitle/client";
+import { Overlay } from "@surtitle/client/overlay";
 import { Controls } from "./controls";
-import { ContractError, isIdentifier } from "./contract";
 import { byId } from "./dom";
 import { JoinForm, type JoinChoice } from "./joinform";
-import { Overlay } from "./overlay";
+import { Mover } from "./mover";
 import { OwnMedia } from "./ownmedia";
 import { Panel } from "./panel";
 import { RecordedButton } from "./recordedbutton";
@@ -15,12 +16,14 @@ import { Status } from "./status";
 import { Tiles } from "./tiles";
 import { clearToast, toast } from "./toast";
 import { TranscriptMenu } from "./transcript";
+import { Watching } from "./watching";
 
 const address = new URL(location.href);
 const token = address.searchParams.get("token");
 
 let own: OwnMedia | null = null;
 let room: Room | null = null;
+let watching: Watching | null = null;
 
 const overlay = new Overlay(byId("overlay"));
 const tiles = new Tiles(byId("tiles"), () => toast("Click anywhere to hear the others."));
@@ -40,15 +43,25 @@ const screen: Screen = {
   }),
   settings: new Settings({
     preferences: (preferences) => overlay.setPreferences(preferences),
-    captionsLanguage: async (feed) => (await room?.update({ captions_language: feed })) ?? false,
+    captionsLanguage: async (feed) => (await (room ?? watching)?.update({ captions_language: feed })) ?? false,
     spokenLanguage: async (language) => (await room?.update({ language })) ?? false,
     anonymous: async (hidden) => (await room?.update({ anonymous: hidden })) ?? false,
   }),
 };
+new Mover({
+  grip: byId("move-captions"),
+  captions: byId("captions-place"),
+  stage: byId("stage"),
+  place: () => screen.settings.place,
+  move: (place) => screen.settings.move(place),
+});
 const form = new JoinForm(address.searchParams.get("call"), (choice) => void join(choice));
 
 document.addEventListener("click", () => tiles.playAll());
-byId("invite").addEventListener("click", () => void copyInvitation());
+byId("invite").addEventListener("click", () => void copyLink("Invite"));
+byId("invite-watch").addEventListener("click", () => void copyLink("Reading"));
+if (token) byId<HTMLAnchorElement>("past-calls").search = `?token=${encodeURIComponent(token)}`;
+if (address.searchParams.has("watch")) watch(address.searchParams.get("call") ?? "");
 
 async function join(choice: JoinChoice): Promise<void> {
   if (!isIdentifier(choice.call)) {
@@ -66,26 +79,45 @@ async function join(choice: JoinChoice): Promise<void> {
   });
 }
 
+/** A link to read along: no form, no devices. */
+function watch(call: string): void {
+  if (!isIdentifier(call)) return form.say("The link does not name a call.");
+  form.setBusy(true);
+  watching = new Watching(call, token, screen, {
+    joined: () => {
+      document.body.dataset["watching"] = "true";
+      open(call);
+      byId("settings-button").focus({ preventScroll: true });
+    },
+    waiting: (message) => form.say(message, "note"),
+    refused: (error) => void leave(explain(error)),
+  });
+}
+
 function enter(choice: JoinChoice, problems: string[]): void {
   address.searchParams.set("call", choice.call);
   history.replaceState(null, "", address);
-  document.title = `${choice.call} – Surtitle`;
-  byId("call-name").textContent = choice.call;
-  screen.transcript.setCall(choice.call, "spoken");
   screen.recorded.setCall(choice.call);
-  screen.settings.reset(choice.language);
-  byId("join-screen").hidden = true;
-  byId("room").hidden = false;
-  document.body.dataset["joined"] = "true";
+  screen.settings.reset(choice.language, choice.anonymous);
+  open(choice.call);
   byId("mute").focus({ preventScroll: true });
-  form.setBusy(false);
-  form.say("");
   if (problems.length > 0) toast(`${problems.join(" ")} You can still listen and read along.`);
 }
 
+function open(call: string): void {
+  document.title = `${call} – Surtitle`;
+  byId("call-name").textContent = call;
+  screen.transcript.setCall(call, "spoken");
+  byId("join-screen").hidden = true;
+  byId("room").hidden = false;
+  document.body.dataset["joined"] = "true";
+  form.setBusy(false);
+  form.say("");
+}
+
 async function leave(message: string, kind: "note" | "problem" = "problem"): Promise<void> {
-  const left = room;
-  room = null;
+  const left = room ?? watching;
+  room = watching = null;
   own?.close();
   own = null;
   screen.recorded.stop();
@@ -100,21 +132,23 @@ async function leave(message: string, kind: "note" | "problem" = "problem"): Pro
   form.focus();
   void form.refreshDevices();
   await left?.leave();
-  if (room) return;
+  if (room ?? watching) return;
+  delete document.body.dataset["watching"];
   overlay.clear();
   tiles.clear();
   screen.panel.clear();
   screen.status.clear();
 }
 
-async function copyInvitation(): Promise<void> {
-  // Without the token: it names one person and is not for passing on.
-  const link = `${location.origin}/?call=${encodeURIComponent(room?.call ?? "")}`;
+/** Without the token: it names one person and is not for passing on. */
+async function copyLink(kind: "Invite" | "Reading"): Promise<void> {
+  const call = encodeURIComponent((room ?? watching)?.call ?? "");
+  const link = `${location.origin}/?call=${call}${kind === "Reading" ? "&watch" : ""}`;
   try {
     await navigator.clipboard.writeText(link);
-    toast("Invite link copied.");
+    toast(kind === "Invite" ? "Invite link copied." : "Link to read along copied.");
   } catch {
-    toast(`Invite others with ${link}`);
+    toast(`Send others ${link}`);
   }
 }
 

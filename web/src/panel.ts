@@ -1,10 +1,12 @@
 // The finals of the call beside the picture. Who reads at the end stays at the
-// end; who has scrolled up is left there and told how much is new.
+// end; who has scrolled up, or searches, is left there and told how much is new.
 
-import { captionKey } from "./captions";
-import type { Caption } from "./contract";
-import { byId, create } from "./dom";
-import { tint } from "./people";
+import { captionKey, type Caption } from "@surtitle/client";
+import { create } from "@surtitle/client/dom";
+import { tint } from "@surtitle/client/tint";
+import { clock } from "./clock";
+import { byId } from "./dom";
+import { folded } from "./folded";
 
 const AT_END_PX = 48;
 
@@ -13,6 +15,8 @@ export class Panel {
   readonly #list = byId<HTMLOListElement>("finals");
   readonly #empty = byId("panel-empty");
   readonly #button = byId<HTMLButtonElement>("new-finals");
+  readonly #query = byId<HTMLInputElement>("finals-query");
+  readonly #found = byId("finals-found");
   readonly #mark = create("li", { class: "new-mark", "aria-hidden": "true" }, "New");
   #entries = new Map<string, HTMLElement>();
   #unread = 0;
@@ -20,7 +24,12 @@ export class Panel {
 
   constructor() {
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#button.addEventListener("click", () => this.#toEnd("smooth"));
+    this.#button.addEventListener("click", () => {
+      this.#query.value = "";
+      this.#filter();
+      this.#toEnd("smooth");
+    });
+    this.#query.addEventListener("input", () => this.#filter());
     // The panel grows and shrinks with the window: the end stays the end.
     new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(this.#scroller);
   }
@@ -30,6 +39,8 @@ export class Panel {
     this.#list.replaceChildren();
     this.#unread = 0;
     this.#atEnd = true;
+    this.#query.value = "";
+    this.#found.textContent = "";
     this.#empty.hidden = false;
     this.#button.hidden = true;
   }
@@ -57,7 +68,9 @@ export class Panel {
     }
     if (added === 0) return;
     this.#empty.hidden = true;
-    if (this.#atEnd) {
+    const searching = this.#query.value.trim() !== "";
+    if (searching) this.#filter();
+    if (this.#atEnd && !searching) {
       this.#mark.remove();
       this.#toEnd();
     } else if (live) {
@@ -68,7 +81,22 @@ export class Panel {
     }
   }
 
+  /** Shows what has every word of the query, in the text or as the speaker. */
+  #filter(): void {
+    const words = folded(this.#query.value).split(/\s+/u).filter(Boolean);
+    let found = 0;
+    for (const entry of this.#entries.values()) {
+      const text = folded(entry.textContent ?? "");
+      entry.hidden = !words.every((word) => text.includes(word));
+      if (!entry.hidden) found += 1;
+    }
+    this.#list.dataset["filtered"] = String(words.length > 0);
+    this.#found.textContent = words.length === 0 ? "" : found === 1 ? "1 found" : `${found} found`;
+    if (words.length === 0 && this.#atEnd) this.#toEnd();
+  }
+
   #scrolled(): void {
+    if (this.#query.value.trim() !== "") return;
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     this.#atEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
     if (!this.#atEnd) return;
@@ -97,14 +125,4 @@ function drawEntry(caption: Caption): HTMLElement {
 function continues(before: Caption, caption: Caption): boolean {
   const same = before.participant === caption.participant && before.speaker === caption.speaker;
   return same && caption.start_ms - before.end_ms < 30_000;
-}
-
-/** Time since the call began: 7:05, 1:02:33. */
-export function clock(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const pad = (value: number): string => String(value).padStart(2, "0");
-  const minutes = Math.floor(seconds / 60) % 60;
-  const hours = Math.floor(seconds / 3600);
-  const tail = `${hours > 0 ? pad(minutes) : minutes}:${pad(seconds % 60)}`;
-  return hours > 0 ? `${hours}:${tail}` : tail;
 }

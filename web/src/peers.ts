@@ -2,7 +2,7 @@
 // those who are there; whoever says hello back can connect. Participants that
 // are not pages (recordings, phones) stay silent, and nobody waits for them.
 
-import type { PeerSignal } from "./contract";
+import type { PeerSignal } from "@surtitle/client";
 import { Peer, type Tracks } from "./peer";
 import { parseSignal, type Media, type SignalBody } from "./signals";
 

@@ -1,11 +1,8 @@
 // A recorded speaker: a second participant of this call, with a connection of
 // its own, whose microphone plays recordings and who leaves after the last one.
 
-import type { Socket } from "socket.io-client";
-import { Captioner } from "./captioner";
-import { participantId, type JoinAnswer, type ParticipantEvent } from "./contract";
+import { AudioSender, Call } from "@surtitle/client";
 import { newSession } from "./signals";
-import { openSocket, pause, request } from "./socket";
 import { loadClip, type Clip } from "./voices";
 
 const BETWEEN_CLIPS_SECONDS = 1;
@@ -20,8 +17,7 @@ export class RecordedSpeaker {
   readonly #session = newSession();
   readonly #context = new AudioContext({ sampleRate: 48_000 });
   readonly #stop = new AbortController();
-  #socket: Socket | null = null;
-  #captioner: Captioner | null = null;
+  #call: Call | null = null;
 
   constructor(name: string, clips: readonly Clip[]) {
     this.name = name;
@@ -33,19 +29,16 @@ export class RecordedSpeaker {
     try {
       const buffers = Promise.all(this.#clips.map((clip) => loadClip(this.#context, clip)));
       buffers.catch(() => undefined);
-      const socket = openSocket(token);
-      this.#socket = socket;
-      socket.on("disconnect", () => this.#stop.abort(new Error("The recorded speaker lost its connection.")));
-      await this.#until(connected(socket));
-      const answer = await request<JoinAnswer>(socket, "call:join", {
-        call,
-        name: this.name,
-        language: this.#clips[0]?.language ?? "auto",
-      });
-      joined(participantId(answer));
-      this.#introduce(socket, answer);
+      const there = new Call({ call, token });
+      this.#call = there;
+      there.on("disconnected", () => this.#stop.abort(new Error("The recorded speaker lost its connection.")));
+      there.on("waiting", (message) => this.#stop.abort(new Error(message)));
+      const language = this.#clips[0]?.language ?? "auto";
+      await this.#until(there.join({ name: this.name, language }));
+      joined(there.self!);
+      this.#introduce(there);
       const output = this.#context.createMediaStreamDestination();
-      await this.#until(this.#connectMedia(socket, answer, output.stream.getAudioTracks()[0]!));
+      await this.#until(this.#connectMedia(there, output.stream.getAudioTracks()[0]!));
       await this.#until(this.#play(await buffers, output));
       await this.#until(pause(STAYS_AFTER_MS));
     } finally {
@@ -58,33 +51,30 @@ export class RecordedSpeaker {
   }
 
   /** Tells the pages of the call that there is nobody to connect to. */
-  #introduce(socket: Socket, answer: JoinAnswer): void {
-    const self = participantId(answer);
+  #introduce(call: Call): void {
     const data = { session: this.#session, answers: null, body: { kind: "recorded" } };
-    const tell = (to: string): void => {
-      if (to !== self) request(socket, "peer:signal", { to, data }).catch(() => undefined);
+    const told = new Set([call.self]);
+    const tell = (): void => {
+      for (const to of call.participants.keys()) {
+        if (!told.has(to)) call.request("peer:signal", { to, data }).catch(() => undefined);
+        told.add(to);
+      }
     };
-    socket.on("call:participant", ({ event, participant }: ParticipantEvent) => {
-      if (event === "joined") tell(participant.id);
-    });
-    for (const { id } of answer.participants) tell(id);
+    call.on("participants", tell);
+    tell();
   }
 
-  #connectMedia(socket: Socket, answer: JoinAnswer, track: MediaStreamTrack): Promise<void> {
+  #connectMedia(call: Call, track: MediaStreamTrack): Promise<void> {
     return new Promise((resolve, reject) => {
       const refuse = (problem: string | null): void =>
         reject(new Error(problem ?? "The recorded speaker could not connect."));
-      const captioner = new Captioner(
-        (event, ...payload) => request(socket, event, ...payload),
-        (status, problem) => {
-          if (status === "connected") resolve();
-          if (status === "refused") refuse(problem);
-        },
-      );
-      this.#captioner = captioner;
-      socket.on("media:reoffer", () => captioner.reoffer());
+      const audio = new AudioSender(call);
+      audio.on("status", (status, problem) => {
+        if (status === "connected") resolve();
+        if (status === "refused") refuse(problem);
+      });
       setTimeout(() => refuse(null), CONNECTS_WITHIN_MS);
-      captioner.start(track, answer.ice_servers);
+      audio.send(track);
     });
   }
 
@@ -107,14 +97,7 @@ export class RecordedSpeaker {
   }
 
   async #leave(): Promise<void> {
-    const socket = this.#socket;
-    if (socket?.connected) {
-      this.#captioner?.stop();
-      await request(socket, "call:leave").catch(() => undefined);
-    } else {
-      this.#captioner?.stop(false);
-    }
-    socket?.disconnect();
+    await this.#call?.leave();
     await this.#context.close();
   }
 
@@ -130,10 +113,6 @@ export class RecordedSpeaker {
   }
 }
 
-function connected(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once("connect", () => resolve());
-    socket.once("connect_error", (error) => reject(error));
-  });
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
-

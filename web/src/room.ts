@@ -1,11 +1,15 @@
 // One stay in a call: ties the call, the captioner and the other participants to
 // what is on the screen, and takes all of it apart on leaving.
 
+import {
+  AudioSender,
+  Call,
+  type Caption,
+  type Captions,
+  type Participant,
+  type Update,
+} from "@surtitle/client";
 import { announce } from "./announcer";
-import { Call, type Joined } from "./call";
-import { Captioner } from "./captioner";
-import type { Captions } from "./captions";
-import type { Caption, Participant, UpdateRequest } from "./contract";
 import type { JoinChoice } from "./joinform";
 import { OwnMedia } from "./ownmedia";
 import { Peers } from "./peers";
@@ -22,46 +26,32 @@ export class Room {
   readonly #screen: Screen;
   readonly #own: OwnMedia;
   readonly #call: Call;
-  readonly #captioner: Captioner;
+  readonly #audio: AudioSender;
   readonly #peers: Peers;
   readonly #events: RoomEvents;
   #self = "";
-  #iceServers: RTCIceServer[] = [];
-  #captioned = true;
-  /** The track that the captioner has or is getting. */
-  #sending: MediaStreamTrack | undefined;
+  #captioned: boolean;
 
   constructor(choice: JoinChoice, token: string | null, own: OwnMedia, screen: Screen, events: RoomEvents) {
     this.#screen = screen;
     this.#events = events;
     this.#own = own;
-    this.#call = new Call({ call: choice.call, name: choice.name, language: choice.language }, token, {
-      joined: (joined) => this.#joined(joined),
-      captions: (captions, live) => this.#captions(captions, live),
-      participants: (participants) => this.#participants(participants),
-      state: (state) => {
-        screen.status.setState(state);
-        if (state.state === "ended") this.#captionOwnSpeech();
-      },
-      disconnected: () => {
-        this.#stopSending(false);
-        screen.status.setDisconnected();
-      },
-      waiting: (message) => events.waiting(message),
-      refused: (error) => events.refused(error),
-      reoffer: () => this.#captioner.reoffer(),
-      signal: (signal) => this.#peers.receive(signal),
-    });
-    this.#captioner = new Captioner(
-      (event, ...payload) => this.#call.request(event, ...payload),
-      (status, problem) => screen.controls.showCaptioner(status, problem, own.tracks.audio !== undefined),
+    const call = new Call({ call: choice.call, token });
+    this.#call = call;
+    this.#audio = new AudioSender(call);
+    this.#audio.on("status", (status, problem) =>
+      screen.controls.showCaptioner(status, problem, own.tracks.audio !== undefined),
     );
     this.#peers = new Peers({
-      send: (to, data) => void this.#call.request("peer:signal", { to, data }).catch(() => undefined),
+      send: (to, data) => void call.request("peer:signal", { to, data }).catch(() => undefined),
       stream: (id, stream) => screen.tiles.setStream(id, stream),
       media: (id, media) => screen.tiles.setMedia(id, media),
       recorded: (id) => screen.tiles.markRecorded(id),
     });
+    this.#captioned = choice.captioned;
+    this.#listen();
+    const { name, language, captioned, anonymous } = choice;
+    call.join({ name, language, captioned, anonymous }).catch(() => undefined); // `closed` tells
   }
 
   get call(): string {
@@ -77,7 +67,7 @@ export class Room {
   }
 
   /** True where the server accepted it. */
-  async update(change: UpdateRequest): Promise<boolean> {
+  async update(change: Update): Promise<boolean> {
     try {
       await this.#call.update(change);
       if (change.captions_language) {
@@ -102,21 +92,34 @@ export class Room {
   }
 
   async leave(): Promise<void> {
-    this.#stopSending(true);
     this.#peers.close();
     this.#own.close();
     await this.#call.leave();
   }
 
-  #joined({ self, iceServers, participants }: Joined): void {
+  #listen(): void {
+    const call = this.#call;
+    call.on("connected", () => this.#entered());
+    call.on("captions", (captions, live) => this.#captions(captions, live));
+    call.on("participants", (participants) => this.#participants(participants));
+    call.on("state", (state) => {
+      this.#screen.status.setState(state);
+      if (state.state === "ended") this.#captionOwnSpeech();
+    });
+    call.on("disconnected", () => this.#screen.status.setDisconnected());
+    call.on("waiting", (message) => this.#events.waiting(message));
+    call.on("closed", (error) => error && this.#events.refused(error));
+    call.on("signal", (signal) => this.#peers.receive(signal));
+  }
+
+  #entered(): void {
+    const { self, participants, iceServers } = this.#call;
     const again = this.#self !== "";
-    this.#self = self;
-    this.#iceServers = iceServers;
-    this.#stopSending(false);
+    this.#self = self ?? "";
     if (!again) this.#events.joined();
-    this.#screen.tiles.show(participants, self);
-    const others = [...participants.keys()].filter((id) => id !== self);
-    this.#peers.start(self, others, iceServers);
+    this.#screen.tiles.show(participants, this.#self);
+    const others = [...participants.keys()].filter((id) => id !== this.#self);
+    this.#peers.start(this.#self, others, iceServers);
     this.#screen.controls.showCaptioned(this.#captioned);
     this.mediaChanged();
   }
@@ -144,14 +147,10 @@ export class Room {
   #captionOwnSpeech(): void {
     const { audio } = this.#own.tracks;
     const wanted = this.#captioned && !this.#screen.status.ended && this.#self !== "" ? audio : undefined;
-    if (wanted === this.#sending) return;
-    if (!wanted) return this.#stopSending(true);
-    this.#sending = wanted;
-    this.#captioner.start(wanted, this.#iceServers);
-  }
-
-  #stopSending(tell: boolean): void {
-    this.#sending = undefined;
-    this.#captioner.stop(tell);
+    if (wanted) {
+      if (wanted !== this.#audio.track) this.#audio.send(wanted);
+    } else {
+      this.#audio.stop();
+    }
   }
 }

@@ -1,7 +1,7 @@
 // The parts of the screen during a call, built once.
 
 import type { Controls } from "./controls";
-import type { Overlay } from "./overlay";
+import type { Overlay } from "@surtitle/client/overlay";
 import type { Panel } from "./panel";
 import type { RecordedButton } from "./recordedbutton";
 import type { Settings } from "./settings";

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom";
 import { fillLanguages } from "./languages";
-import { loadPreferences, savePreferences, type Preferences } from "./preferences";
+import { loadPreferences, savePreferences, type Place, type Preferences } from "./preferences";
 
 export interface SettingsEvents {
   preferences(preferences: Preferences): void;
@@ -12,7 +12,7 @@ export interface SettingsEvents {
   anonymous(hidden: boolean): Promise<boolean>;
 }
 
-const CHOICES = ["size", "lines", "font", "plate", "position"] as const;
+const CHOICES = ["size", "lines", "font", "plate", "opacity", "position"] as const;
 const SWITCHES = ["partials", "announce"] as const;
 
 export class Settings {
@@ -31,8 +31,7 @@ export class Settings {
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
     });
-    for (const name of CHOICES) byId<HTMLSelectElement>(`pref-${name}`).value = String(this.#preferences[name]);
-    for (const name of SWITCHES) byId<HTMLInputElement>(`pref-${name}`).checked = this.#preferences[name];
+    this.#show();
     for (const name of [...CHOICES, ...SWITCHES]) {
       byId(`pref-${name}`).addEventListener("change", () => this.#read());
     }
@@ -51,15 +50,32 @@ export class Settings {
     return this.#preferences;
   }
 
+  /** Where the captions stand. */
+  get place(): Place {
+    const { position, place } = this.#preferences;
+    return position === "moved" ? place : { x: 0.5, y: position === "top" ? 1 : 0 };
+  }
+
   /** For a new call: nothing of the last one is still set. */
-  reset(spokenLanguage: string): void {
+  reset(spokenLanguage: string, anonymous: boolean): void {
     this.#spokenLanguage.value = spokenLanguage;
     this.#captionsLanguage.value = "spoken";
-    this.#anonymous.checked = false;
+    this.#anonymous.checked = anonymous;
   }
 
   close(): void {
     this.#dialog.close();
+  }
+
+  /** The viewer moved the captions themselves. */
+  move(place: Place): void {
+    this.#keep({ ...this.#preferences, position: "moved", place });
+    this.#show();
+  }
+
+  #show(): void {
+    for (const name of CHOICES) byId<HTMLSelectElement>(`pref-${name}`).value = String(this.#preferences[name]);
+    for (const name of SWITCHES) byId<HTMLInputElement>(`pref-${name}`).checked = this.#preferences[name];
   }
 
   #ask(select: HTMLSelectElement, change: (value: string) => Promise<boolean>): void {
@@ -76,16 +92,22 @@ export class Settings {
 
   #read(): void {
     const chosen = (name: (typeof CHOICES)[number]): string => byId<HTMLSelectElement>(`pref-${name}`).value;
-    this.#preferences = {
+    this.#keep({
       size: Number(chosen("size")),
       lines: Number(chosen("lines")),
       font: chosen("font") as Preferences["font"],
       plate: chosen("plate") as Preferences["plate"],
+      opacity: Number(chosen("opacity")),
       position: chosen("position") as Preferences["position"],
+      place: this.#preferences.place,
       partials: byId<HTMLInputElement>("pref-partials").checked,
       announce: byId<HTMLInputElement>("pref-announce").checked,
-    };
-    savePreferences(this.#preferences);
+    });
+  }
+
+  #keep(preferences: Preferences): void {
+    this.#preferences = preferences;
+    savePreferences(preferences);
     this.#apply();
   }
 
@@ -93,6 +115,10 @@ export class Settings {
   #apply(): void {
     const root = document.documentElement;
     root.style.setProperty("--caption-scale", String(this.#preferences.size / 100));
+    root.style.setProperty("--plate-opacity", `${this.#preferences.opacity}%`);
+    root.style.setProperty("--caption-x", String(this.#preferences.place.x));
+    root.style.setProperty("--caption-y", String(this.#preferences.place.y));
+    root.dataset["captionEdge"] = this.#preferences.place.y > 0.5 ? "top" : "bottom";
     root.dataset["captionFont"] = this.#preferences.font;
     root.dataset["captionPlate"] = this.#preferences.plate;
     root.dataset["captionPosition"] = this.#preferences.position;

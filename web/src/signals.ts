@@ -1,7 +1,7 @@
 // What the pages of a call tell each other through `peer:signal`. The server
 // relays it unseen, so another page's message is checked like any other input.
 
-import { isRecord } from "./contract";
+import { isRecord } from "@surtitle/client";
 
 export interface Media {
   camera: boolean;

@@ -1,7 +1,7 @@
 // How the call is doing, said honestly: the state in the bar, and a banner in
 // plain words where something is not as it should be.
 
-import type { CallState } from "./contract";
+import type { CallState } from "@surtitle/client";
 import { byId } from "./dom";
 
 const NAMES = {
@@ -32,7 +32,7 @@ export class Status {
   }
 
   setState(state: CallState): void {
-    this.#state = { ...this.#state, reason: "", ...state };
+    this.#state = state;
     this.#connected = true;
     this.#draw();
   }

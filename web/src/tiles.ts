@@ -1,8 +1,10 @@
 // One tile a participant: the picture where there is one, initials otherwise.
 
-import type { Participant } from "./contract";
-import { create, icon } from "./dom";
-import { initials, tint } from "./people";
+import type { Participant } from "@surtitle/client";
+import { create } from "@surtitle/client/dom";
+import { icon } from "./dom";
+import { tint } from "@surtitle/client/tint";
+import { initials } from "./people";
 import type { Media } from "./signals";
 
 const SPEAKING_MS = 1_600;

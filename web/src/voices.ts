@@ -1,6 +1,6 @@
 // The recorded voices that come with the server: who speaks, and their clips.
 
-import { isRecord } from "./contract";
+import { isRecord } from "@surtitle/client";
 
 export interface Clip {
   file: string;

@@ -54,6 +54,11 @@ export function receive(captions: Captions, arrived: readonly Caption[]): Captio
   };
 }
 
+/** Finals in the order of their `seq`, then what is being said in the order of its beginning. */
+export function inReadingOrder({ finals, open }: Captions): Caption[] {
+  return [...finals, ...[...open.values()].sort((a, b) => a.start_ms - b.start_ms)];
+}
+
 /**
  * The server's answer to "finals since": what it left out below its last one no
  * longer exists. `seq` is the newest there is, so an answer may be one page of more.

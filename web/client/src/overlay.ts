@@ -5,7 +5,7 @@ import { captionKey, type Captions } from "./captions";
 import type { Caption } from "./contract";
 import { create } from "./dom";
 import { breakLines } from "./lines";
-import { tint } from "./people";
+import { tint } from "./tint";
 
 const MOST_BLOCKS = 3;
 /** Narrower than this, two blocks are all that leaves the picture to be seen. */

@@ -1,4 +1,4 @@
-// One Socket.IO connection to the server this page came from, and requests on it.
+// One Socket.IO connection to a gateway, and requests on it.
 
 import { io, type Socket } from "socket.io-client";
 import { ContractError, unwrap } from "./contract";
@@ -6,16 +6,31 @@ import { ContractError, unwrap } from "./contract";
 const ANSWER_WITHIN_MS = 15_000;
 const RETRIES = 3;
 
-export function openSocket(token: string | null): Socket {
-  return io({
+/** A JWT, or what fetches one: asked before each connection, so that it may be a fresh one. */
+export type Token = string | (() => string | Promise<string>);
+
+/** `server` is the gateway's address; by itself the page's own. */
+export function openSocket(server: string | undefined, token: Token | null): Socket {
+  const options = {
     path: "/socket.io",
     transports: ["websocket", "polling"],
     tryAllTransports: true,
-    auth: token ? { token } : {},
+    auth: (use: (auth: object) => void) => void authOf(token).then(use),
+    autoConnect: false,
     forceNew: true,
     reconnectionDelay: 400,
     reconnectionDelayMax: 5_000,
-  });
+  };
+  return server === undefined ? io(options) : io(server, options);
+}
+
+async function authOf(token: Token | null): Promise<object> {
+  try {
+    const value = typeof token === "function" ? await token() : token;
+    return value ? { token: value } : {};
+  } catch {
+    return {}; // the server says what it thinks of that
+  }
 }
 
 /** Emits and gives the acknowledgement; waits and asks again when told to slow down. */
@@ -55,7 +70,7 @@ function unavailable(message: string): ContractError {
   return new ContractError({ code: "unavailable", message });
 }
 
-/** The server refuses this token: connecting again will not help. */
+/** The server refuses this token: connecting again with it will not help. */
 export function isUnauthorized(error: Error & { data?: unknown }): boolean {
   const data = error.data as { code?: unknown } | null | undefined;
   return data?.code === "unauthorized" || /unauthorized/i.test(error.message);

@@ -1,0 +1,240 @@
+// Made of docs/asyncapi.yaml by `npm --prefix web run wire`: not for changing by hand.
+
+export type Id = string;
+/**
+ * A BCP 47 tag; `auto` asks for detection.
+ */
+export type Language = string;
+/**
+ * `spoken` has every utterance in the language it was spoken in; a language tag has every utterance in that language.
+ */
+export type Feed = string;
+export type Name = string;
+export type State = "live" | "degraded" | "recovering" | "ended";
+export type Milliseconds = number;
+export type ErrorCode =
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "invalid"
+  | "too_large"
+  | "rate_limited"
+  | "overloaded"
+  | "unavailable"
+  | "conflict";
+
+export interface Nothing {}
+export interface Join {
+  call: Id;
+  name?: Name;
+  language?: Language;
+  captions_language?: Feed;
+  /**
+   * Finals after this `seq` of the feed are wanted.
+   */
+  since?: number;
+}
+export interface Watch {
+  call: Id;
+  captions_language?: Feed;
+  /**
+   * Finals after this `seq` of the feed are wanted.
+   */
+  since?: number;
+}
+export interface Update {
+  name?: Name;
+  language?: Language;
+  captions_language?: Feed;
+  /**
+   * False stops captions of one's own speech.
+   */
+  captioned?: boolean;
+  /**
+   * True hides one's name in captions and transcripts.
+   */
+  anonymous?: boolean;
+}
+export interface Since {
+  since: number;
+}
+/**
+ * Send-only audio; ICE candidates in the SDP or trickled.
+ */
+export interface Offer {
+  sdp: string;
+  type: "offer";
+}
+/**
+ * As in `RTCIceCandidateInit`; a null `candidate` ends the trickle.
+ */
+export interface Candidate {
+  candidate?: string | null;
+  sdpMid?: string | null;
+  sdpMLineIndex?: number | null;
+}
+/**
+ * `data` is opaque, at most 64 KiB as JSON.
+ */
+export interface Signal {
+  to: Id;
+  data?: unknown;
+}
+export interface Done {
+  ok: true;
+}
+export interface Refusal {
+  ok: false;
+  error: ErrorBody;
+}
+export interface ErrorBody {
+  code: ErrorCode;
+  message: string;
+  retry_after_ms?: number;
+}
+export interface SinceAnswer {
+  ok: true;
+  /**
+   * Finals, in order of `seq`.
+   */
+  captions: Caption[];
+  /**
+   * The newest of the feed.
+   */
+  seq: number;
+}
+/**
+ * The key is (`call`, `utterance`, `language`). A higher `revision` replaces the whole text of its key. Exactly one revision of a key is final; it is the highest.
+ */
+export interface Caption {
+  call: Id;
+  utterance: Id;
+  revision: number;
+  participant: Id;
+  /**
+   * The name to show.
+   */
+  speaker: string;
+  language: string;
+  /**
+   * The language that was spoken.
+   */
+  source_language: string;
+  text: string;
+  /**
+   * Leading characters (code points) of `text` that no later revision changes.
+   */
+  stable: number;
+  final: boolean;
+  feed: Feed;
+  /**
+   * On finals only: 1, 2, 3 … per call and feed, without holes.
+   */
+  seq: number | null;
+  start_ms: Milliseconds;
+  end_ms: Milliseconds;
+  /**
+   * On every final in the spoken language.
+   */
+  confidence?: number;
+  /**
+   * On every final in the spoken language.
+   */
+  words?: Word[];
+  /**
+   * How long, before this, the speech was not captioned because the captioner failed.
+   */
+  gap_ms?: number;
+}
+export interface Word {
+  text: string;
+  start_ms: Milliseconds;
+  end_ms: Milliseconds;
+  confidence: number;
+}
+export interface WatchAnswer {
+  ok: true;
+  /**
+   * Finals, in order of `seq`.
+   */
+  captions: Caption[];
+  /**
+   * The newest of the feed.
+   */
+  seq: number;
+  state: State;
+  reason?: string;
+  /**
+   * Speech is being captioned.
+   */
+  captioning: boolean;
+}
+export interface JoinAnswer {
+  ok: true;
+  participant: Id;
+  participants: Participant[];
+  ice_servers: IceServer[];
+  /**
+   * Finals, in order of `seq`.
+   */
+  captions: Caption[];
+  /**
+   * The newest of the feed.
+   */
+  seq: number;
+  state: State;
+  reason?: string;
+  /**
+   * Speech is being captioned.
+   */
+  captioning: boolean;
+}
+export interface Participant {
+  id: Id;
+  name: string;
+  language: Language;
+  captioned: boolean;
+  /**
+   * Their audio arrives at the captioner.
+   */
+  publishing: boolean;
+}
+/**
+ * As in `RTCIceServer`.
+ */
+export interface IceServer {
+  urls: string[];
+  username?: string;
+  credential?: string;
+}
+export interface UpdateAnswer {
+  ok: true;
+  participant?: Participant;
+}
+export interface OfferAnswer {
+  ok: true;
+  sdp: string;
+  type: "answer";
+}
+export interface ParticipantEvent {
+  event: "joined" | "updated" | "left";
+  participant: Participant;
+}
+export interface CallState {
+  state: State;
+  reason?: string;
+  /**
+   * Speech is being captioned.
+   */
+  captioning: boolean;
+}
+export interface Reoffer {
+  reason: string;
+}
+/**
+ * `data` is opaque, as it was sent.
+ */
+export interface PeerSignal {
+  from: Id;
+  data: unknown;
+}

@@ -1,0 +1,4 @@
+/** Without case and accents, as people search. */
+export function folded(text: string): string {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLocaleLowerCase();
+}
