@@ -1,0 +1,46 @@
+"""docs/openapi.yaml says of HTTP what the running server does: schemathesis asks it all sorts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+import schemathesis
+from hypothesis import settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from signaling.tokens import GRANTS, SharedSecret
+from tests.recordings import ROOT
+from tests.server import Server
+
+SECRET = "a secret of thirty-two characters and more"
+
+schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.yaml")
+
+# What a source needs beside its kind, and SDP, the document tells in words only.
+TOLD_IN_WORDS = [positive_data_acceptance]
+
+
+@schemathesis.serializer("application/sdp")
+def as_text(_: schemathesis.SerializationContext, value: object) -> bytes:
+    return str(value).encode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def guarded(tmp_path_factory) -> AsyncIterator[Server]:
+    """A server that wants tokens; nothing else is done with it."""
+    folder = tmp_path_factory.mktemp("guarded")
+    async with Server(folder, "--capacity", "1000", "--secret", SECRET) as running:
+        yield running
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_the_server_answers_as_is_documented(case: Case, guarded: Server):
+    token = SharedSecret(SECRET).issue("tester", "*", GRANTS, None, 3600)
+    case.call_and_validate(
+        base_url=guarded.url,
+        headers={"Authorization": f"Bearer {token}"},
+        excluded_checks=TOLD_IN_WORDS,
+    )
