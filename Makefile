@@ -26,7 +26,7 @@ DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_m
 
 test: setup $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod web/node_modules/.installed $(DEPLOY_CHECKERS) debian lint test-web  ## Run every check and test
 	@# Both wait for speech in real time, more than they compute.
-	$(MAKE) --jobs 2 --output-sync=target test-python test-network
+	$(MAKE) --jobs 2 --output-sync=line test-python test-network
 
 test-python: signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
 	$(BIN)/python -m pytest $(ARGS)
