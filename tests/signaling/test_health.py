@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -106,14 +107,13 @@ def test_ready_is_who_neither_drains_nor_is_full_nor_saturated(node, draining, r
 
 
 @pytest.mark.parametrize(
-    ("fleet", "ready"),
-    [
-        (Fleet(takes_calls=True, known_at=time.monotonic() + 1000), True),
-        (Fleet(takes_calls=False, known_at=time.monotonic() + 1000), False),
-        (Fleet(takes_calls=True, known_at=time.monotonic() - 1000), False),
-        (Fleet(), False),
-    ],
+    ("takes_calls", "heard_seconds_ago", "ready"),
+    [(True, 0, True), (False, 0, False), (True, 1000, False), (True, math.inf, False)],
 )
-def test_a_gateway_is_ready_while_it_hears_of_a_node_that_takes_calls(fleet, ready):
+def test_a_gateway_is_ready_while_it_hears_of_a_node_that_takes_calls(
+    takes_calls, heard_seconds_ago, ready
+):
+    known_at = time.monotonic() - heard_seconds_ago
+    fleet = Fleet(takes_calls=takes_calls, known_at=known_at)
     assert Health("1", fleet=fleet).ready is ready
     assert Health("1", fleet=fleet, draining=True).ready is False
