@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout lock clean
+.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,13 +25,24 @@ DEPLOY_TOOLS := .cache/deploy
 DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
 
 test: setup $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod web/node_modules/.installed $(DEPLOY_CHECKERS) debian lint test-web  ## Run every check and test
-	@# Both wait for speech in real time, more than they compute.
-	$(MAKE) --jobs 2 --output-sync=line test-python test-network
+	@# Most of both is waiting, for speech in real time or for what was killed.
+	$(MAKE) --jobs 2 test-rooms test-calls
 
-test-python: signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
+TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
+
+# The tests of each room and what is around them, by themselves.
+test-rooms: $(TESTED)
+	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/chaos $(ARGS)
+
+# Whole programs: calls from end to end, clusters whose parts are killed, and Janus, coturn and
+# Chromium in a network namespace that the tests make themselves.
+test-calls: $(TESTED)
+	$(BIN)/python -m pytest tests/e2e tests/chaos $(ARGS)
+	$(MAKE) test-network
+
+test-python: $(TESTED)
 	$(BIN)/python -m pytest $(ARGS)
 
-# Janus, coturn and Chromium in a network namespace that the tests make themselves.
 test-network: $(VENV)/.installed-dev debian
 	$(BIN)/python -m tests.network $(ARGS)
 
