@@ -12,6 +12,7 @@ const server = vi.hoisted(() => ({
   requests: [] as [string, unknown][],
   connects: 0,
   refusal: null as Error | null,
+  onUpdate: (): void => undefined,
 }));
 
 vi.mock("./socket", () => ({
@@ -28,6 +29,7 @@ vi.mock("./socket", () => ({
     if (server.refusal) throw server.refusal;
     const finals = server.finals as Caption[];
     const answer = { captions: finals.filter(({ seq }) => seq! > payload?.since).slice(0, 3), seq: finals.length };
+    if (event === "call:update") server.onUpdate();
     if (event === "captions:since") return answer;
     if (event === "call:watch") return { ...answer, state: "live", captioning: false };
     return { ...answer, participant: "p-me", participants: [], ice_servers: [], state: "live", captioning: false };
@@ -56,6 +58,7 @@ beforeEach(() => {
   server.requests = [];
   server.connects = 0;
   server.refusal = null;
+  server.onUpdate = () => undefined;
 });
 
 describe("a call", () => {
@@ -103,6 +106,34 @@ describe("a call", () => {
     await entered;
     expect(before).toEqual(["call:join", "call:update"]);
     expect(server.requests[1]![1]).toEqual({ captioned: false, anonymous: true });
+  });
+
+  it("has the newest state and roster, also where they are told before it is entered", async () => {
+    const call = new Call({ call: "c" });
+    const anna = { id: "p-me", name: "Anonymous", language: "en", captioned: true, publishing: false };
+    server.onUpdate = () => {
+      emit("call:state", { state: "degraded", captioning: true });
+      emit("call:participant", { event: "updated", participant: anna });
+    };
+    const entered = call.join({ anonymous: true });
+    emit("connect");
+    await entered;
+    expect(call.state?.state).toBe("degraded");
+    expect(call.participants.get("p-me")).toEqual(anna);
+  });
+
+  it("does not enter twice where the connection is lost while it waits", async () => {
+    const call = new Call({ call: "c" });
+    const entered = call.watch();
+    server.refusal = new ContractError({ code: "overloaded", message: "Full.", retry_after_ms: 5 });
+    emit("connect");
+    await Promise.resolve();
+    server.refusal = null;
+    emit("disconnect", "transport close");
+    emit("connect");
+    await entered;
+    await settle();
+    expect(sinces("call:watch")).toHaveLength(2);
   });
 
   it("reads another feed from its beginning, and joins again with it", async () => {

@@ -78,6 +78,8 @@ export class Call extends Emitter<CallEvents> {
   #connection: Connection = "idle";
   #refreshed = false;
   #repairing = false;
+  /** Counts attempts at entering: an older one does not go on beside a newer. */
+  #entries = 0;
 
   constructor({ call, server, token = null, captionsLanguage = "spoken" }: CallOptions) {
     super();
@@ -197,6 +199,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   async #enter(): Promise<void> {
+    const entry = (this.#entries += 1);
     const since = this.#captions.settled;
     const wanted: Watch = { call: this.id, captions_language: this.#feed, since };
     try {
@@ -205,11 +208,14 @@ export class Call extends Emitter<CallEvents> {
         const join: Join = { ...wanted, ...(name ? { name } : {}), ...(language ? { language } : {}) };
         const answer = await this.request<JoinAnswer>("call:join", join);
         this.#takeSeat(answer);
+        this.#takeState(answer);
         // Before "connected": nothing is said that was not to be captioned, or under a name.
         if (Object.keys(this.#update).length > 0) await this.request("call:update", this.#update);
         this.#arrive(answer);
       } else {
-        this.#arrive(await this.request<WatchAnswer>("call:watch", wanted));
+        const answer = await this.request<WatchAnswer>("call:watch", wanted);
+        this.#takeState(answer);
+        this.#arrive(answer);
       }
     } catch (error) {
       if (this.#connection === "closed") return;
@@ -217,7 +223,8 @@ export class Call extends Emitter<CallEvents> {
       if (!this.#socket.connected) return;
       this.emit("waiting", `${error.message} Trying again…`);
       await pause(error.retryAfterMs ?? 2_000);
-      if (this.#socket.connected && !this.#isClosed()) await this.#enter();
+      const current = entry === this.#entries && !this.#isClosed();
+      if (this.#socket.connected && current) await this.#enter();
     }
   }
 
@@ -234,13 +241,18 @@ export class Call extends Emitter<CallEvents> {
     this.#iceServers = answer.ice_servers;
   }
 
-  #arrive({ captions, seq, state, captioning, reason = "" }: WatchAnswer): void {
+  /** At once: a newer one may be told before the call counts as entered. */
+  #takeState({ state, captioning, reason = "" }: WatchAnswer): void {
+    this.#state = { state, captioning, reason };
+  }
+
+  #arrive({ captions, seq }: WatchAnswer): void {
     if (this.#isClosed()) return;
     this.#connection = "connected";
     this.#refreshed = false;
     this.emit("connected");
     this.emit("participants", this.#participants);
-    this.#tellState({ state, captioning, reason });
+    if (this.#state) this.emit("state", this.#state);
     this.#set(receiveAnswer(this.#captions, captions, seq));
     if (this.#captions.settled < seq) void this.#repair();
   }
