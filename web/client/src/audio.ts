@@ -60,7 +60,9 @@ export class AudioSender extends Emitter<AudioEvents> {
   /** Audio outlives a gateway: where it still arrives, nothing is to be done. */
   #entered(): void {
     const me = this.#call.participants.get(this.#call.self ?? "");
-    if (!this.#connection || !me?.publishing) this.#again();
+    const state = this.#connection?.connectionState;
+    const alive = state === "connected" || state === "connecting";
+    if (!alive || !me?.publishing) this.#again();
   }
 
   #again(): void {

@@ -40,6 +40,7 @@ export class SurtitleCaptions extends HTMLElement {
   readonly #log = create("div", { class: "log", role: "log", "aria-live": "polite" });
   readonly #overlay: Overlay;
   #call: Call | null = null;
+  #listening: (() => void)[] = [];
   #token: Token | null = null;
   #entering = false;
 
@@ -98,17 +99,20 @@ export class SurtitleCaptions extends HTMLElement {
     });
     this.#call = call;
     this.#say("Connecting…");
-    call.on("captions", (captions, live) => this.#show(captions, live));
-    call.on("state", (state) => this.#tell(state));
-    call.on("disconnected", () => this.#say("Connection lost. Reconnecting…"));
-    call.on("waiting", (message) => this.#say(message));
-    call.on("closed", (error) => error && this.#refuse(error));
+    this.#listening = [
+      call.on("captions", (captions, live) => this.#show(captions, live)),
+      call.on("state", (state) => this.#tell(state)),
+      call.on("disconnected", () => this.#say("Connection lost. Reconnecting…")),
+      call.on("waiting", (message) => this.#say(message)),
+      call.on("closed", (error) => error && this.#refuse(error)),
+    ];
     call.watch().catch(() => undefined); // `closed` tells
   }
 
   #leave(): void {
     const call = this.#call;
     this.#call = null;
+    for (const off of this.#listening) off();
     void call?.leave();
     this.#overlay.clear();
     this.#log.replaceChildren();
