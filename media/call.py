@@ -99,6 +99,7 @@ class NodeCall:
         self._closing = False
         self._closed = asyncio.Event()
         self._lost: str | None = None
+        self._offered_at: dict[str, int] = {}  # version of the call, by participant
 
     @property
     def streams(self) -> int:
@@ -171,8 +172,25 @@ class NodeCall:
         finally:
             self._closed.set()
 
-    async def close_media(self, participant: str) -> None:
-        """Stop receiving what a participant sends by themselves, behind their last word."""
+    async def offer(self, participant: Participant, sdp: str, version: int = 0) -> str:
+        """Receive what a participant sends by themselves; the answer's SDP.
+
+        `version` is that of the call in which they do.
+        """
+        self._offered_at[participant.id] = version
+        self.update(participant)
+        return await self.direct.offer(participant, sdp)
+
+    async def close_media(self, participant: str, version: int = 0) -> None:
+        """Stop receiving what a participant sends by themselves, behind their last word.
+
+        But for what they offered since that version of the call (0: whatever it is): they were
+        taken for gone, say, and are back.
+        """
+        if version and self._offered_at.get(participant, 0) > version:
+            log.info("audio not closed: it was offered since")
+            return
+        self._offered_at.pop(participant, None)
         mine = [
             self._tasks[track]
             for track, speaker in self._speakers.items()

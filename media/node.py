@@ -167,9 +167,7 @@ class Node:
 
     async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
         """See `NodeApi`."""
-        on_node = self._begun(call)
-        on_node.update(participant)
-        return await on_node.direct.offer(participant, sdp)
+        return await self._begun(call).offer(participant, sdp, call.version)
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         """See `NodeApi`."""
@@ -178,7 +176,7 @@ class Node:
     async def close_media(self, call: CallRef, participant: str) -> None:
         """See `NodeApi`."""
         if call.call in self._calls:
-            await self._calls[call.call].close_media(participant)
+            await self._calls[call.call].close_media(participant, call.version)
 
     async def update(self, call: CallRef, participant: Participant) -> None:
         """See `NodeApi`."""

@@ -162,7 +162,9 @@ class Participant:
 class CallRef:
     """A call as a node knows it.
 
-    `epoch` fences: a node that lost the call to another can no longer publish.
+    `epoch` fences: a node that lost the call to another can no longer publish. `version` is that
+    of the call as it was when a gateway decided what it asks for: an order that comes late does
+    not undo a later one.
     `started_at_ms` is wall-clock time since the Unix epoch, the zero of caption times;
     `interrupted_at_ms`, likewise, is when the node before this one was last alive.
     """
@@ -171,6 +173,7 @@ class CallRef:
     epoch: int
     started_at_ms: int
     interrupted_at_ms: int | None = None
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

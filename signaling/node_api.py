@@ -25,7 +25,10 @@ class NodeApi(Protocol):
         """Add a remote ICE candidate to the participant's connection."""
 
     async def close_media(self, call: CallRef, participant: str) -> None:
-        """Stop receiving the participant; what was said becomes final. Idempotent."""
+        """Stop receiving the participant; what was said becomes final. Idempotent.
+
+        What they offered at a later version of the call than this one's stays.
+        """
 
     async def update(self, call: CallRef, participant: Participant) -> None:
         """Take a changed name, language or wish not to be captioned."""

@@ -108,7 +108,10 @@ class SharedCall:
         """The call as its node knows it, None without one."""
         if self.node is None:
             return None
-        return CallRef(self.call, self.epoch, self.record.started_at_ms, self.interrupted_at_ms)
+        started_at_ms = self.record.started_at_ms
+        return CallRef(
+            self.call, self.epoch, started_at_ms, self.interrupted_at_ms, version=self.version
+        )
 
     @property
     def participants(self) -> dict[str, Participant]:

@@ -25,6 +25,7 @@ from signaling.messages import (
     CallHealth,
     CallOver,
     CallRef,
+    Candidate,
     Departed,
     Participant,
     Publishing,
@@ -33,6 +34,7 @@ from signaling.presence import MemoryPresence, tell
 from signaling.shared_call import Person, SharedCall, placed, with_person
 from signaling.sources import Rtp
 from signaling.store import CallRecord
+from tests.media.test_sdp import CHROME
 
 REF = CallRef("c", 1, 0)
 
@@ -262,3 +264,15 @@ async def test_an_sfu_that_takes_no_captions_is_tried_again_with_the_next():
     back.close()
     await back.run()
     assert len(sfu.sent) == 2
+
+
+async def test_audio_that_was_offered_since_is_not_closed_by_an_order_that_comes_late(monkeypatch):
+    """Who was taken for gone is back, and the order of before is still on its way."""
+    async with a_call(monkeypatch) as w:
+        await w.call.offer(Participant("p-anna", "Anna"), CHROME, version=7)
+        await w.call.close_media("p-anna", version=6)
+        await w.call.direct.candidate("p-anna", Candidate())  # which takes a connection
+        await w.call.close_media("p-anna", version=7)
+        with pytest.raises(ContractError):
+            await w.call.direct.candidate("p-anna", Candidate())
+        assert not w.call.participants

@@ -27,7 +27,9 @@ from signaling.tokens import GRANTS, SharedSecret
 from tests.redis_server import free_port
 
 SECRET = "a secret of the tests that is long enough"
-REF = CallRef("standup-42", 1_795_794_490_888_123, 1_700_000_000_000, 1_700_000_000_777)
+REF = CallRef(
+    "standup-42", 1_795_794_490_888_123, 1_700_000_000_000, 1_700_000_000_777, version=1_795_794_491
+)
 ANNA = Participant("p-anna", 'Anna 🙂 \\ "x"', "pt-BR", captioned=False, anonymous=True)
 CANDIDATE = Candidate(candidate="candidate:1 1 UDP 1 192.0.2.1 9 typ host", sdpMid="0")
 
