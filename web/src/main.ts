@@ -1,6 +1,6 @@
 // The page: the join form, then the room, then the join form again.
 
-import { ContractError, isIdentifier } from "@surtitle/client";
+import { Call, ContractError, isIdentifier } from "@surtitle/client";
 import { Overlay } from "@surtitle/client/overlay";
 import { Controls } from "./controls";
 import { byId } from "./dom";
@@ -8,6 +8,7 @@ import { JoinForm, type JoinChoice } from "./joinform";
 import { Mover } from "./mover";
 import { OwnMedia } from "./ownmedia";
 import { Panel } from "./panel";
+import { Reading } from "./reading";
 import { RecordedButton } from "./recordedbutton";
 import { Room } from "./room";
 import type { Screen } from "./screen";
@@ -16,14 +17,13 @@ import { Status } from "./status";
 import { Tiles } from "./tiles";
 import { clearToast, toast } from "./toast";
 import { TranscriptMenu } from "./transcript";
-import { Watching } from "./watching";
 
 const address = new URL(location.href);
 const token = address.searchParams.get("token");
 
 let own: OwnMedia | null = null;
 let room: Room | null = null;
-let watching: Watching | null = null;
+let watching: Reading | null = null;
 
 const overlay = new Overlay(byId("overlay"));
 const tiles = new Tiles(byId("tiles"), () => toast("Click anywhere to hear the others."));
@@ -83,7 +83,8 @@ async function join(choice: JoinChoice): Promise<void> {
 function watch(call: string): void {
   if (!isIdentifier(call)) return form.say("The link does not name a call.");
   form.setBusy(true);
-  watching = new Watching(call, token, screen, {
+  const reading = new Call({ call, token });
+  watching = new Reading(reading, screen, {
     joined: () => {
       document.body.dataset["watching"] = "true";
       open(call);
@@ -92,6 +93,7 @@ function watch(call: string): void {
     waiting: (message) => form.say(message, "note"),
     refused: (error) => void leave(explain(error)),
   });
+  reading.watch().catch(() => undefined); // `closed` tells
 }
 
 function enter(choice: JoinChoice, problems: string[]): void {

@@ -2,6 +2,7 @@
 // its own, whose microphone plays recordings and who leaves after the last one.
 
 import { AudioSender, Call } from "@surtitle/client";
+import { pause } from "@surtitle/client/socket";
 import { newSession } from "./signals";
 import { loadClip, type Clip } from "./voices";
 
@@ -111,8 +112,4 @@ export class RecordedSpeaker {
       promise.then(resolve, reject);
     });
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

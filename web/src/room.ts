@@ -1,43 +1,29 @@
 // One stay in a call: ties the call, the captioner and the other participants to
 // what is on the screen, and takes all of it apart on leaving.
 
-import {
-  AudioSender,
-  Call,
-  type Caption,
-  type Captions,
-  type Participant,
-  type Update,
-} from "@surtitle/client";
-import { announce } from "./announcer";
+import { AudioSender, Call, type Participant, type Update } from "@surtitle/client";
 import type { JoinChoice } from "./joinform";
 import { OwnMedia } from "./ownmedia";
 import { Peers } from "./peers";
+import { Reading, type ReadingEvents } from "./reading";
 import type { Screen } from "./screen";
-
-export interface RoomEvents {
-  joined(): void;
-  waiting(message: string): void;
-  /** The server said no, before or after joining. */
-  refused(error: Error): void;
-}
 
 export class Room {
   readonly #screen: Screen;
   readonly #own: OwnMedia;
   readonly #call: Call;
+  readonly #reading: Reading;
   readonly #audio: AudioSender;
   readonly #peers: Peers;
-  readonly #events: RoomEvents;
   #self = "";
   #captioned: boolean;
 
-  constructor(choice: JoinChoice, token: string | null, own: OwnMedia, screen: Screen, events: RoomEvents) {
+  constructor(choice: JoinChoice, token: string | null, own: OwnMedia, screen: Screen, events: ReadingEvents) {
     this.#screen = screen;
-    this.#events = events;
     this.#own = own;
     const call = new Call({ call: choice.call, token });
     this.#call = call;
+    this.#reading = new Reading(call, screen, events);
     this.#audio = new AudioSender(call);
     this.#audio.on("status", (status, problem) =>
       screen.controls.showCaptioner(status, problem, own.tracks.audio !== undefined),
@@ -67,18 +53,8 @@ export class Room {
   }
 
   /** True where the server accepted it. */
-  async update(change: Update): Promise<boolean> {
-    try {
-      await this.#call.update(change);
-      if (change.captions_language) {
-        this.#screen.overlay.clear();
-        this.#screen.transcript.setCall(this.call, change.captions_language);
-      }
-      return true;
-    } catch (error) {
-      this.#screen.toast(error instanceof Error ? error.message : "That did not work.");
-      return false;
-    }
+  update(change: Update): Promise<boolean> {
+    return this.#reading.update(change);
   }
 
   /** Own tracks have changed: the others, the captioner and the buttons follow. */
@@ -94,29 +70,23 @@ export class Room {
   async leave(): Promise<void> {
     this.#peers.close();
     this.#own.close();
-    await this.#call.leave();
+    await this.#reading.leave();
   }
 
   #listen(): void {
     const call = this.#call;
     call.on("connected", () => this.#entered());
-    call.on("captions", (captions, live) => this.#captions(captions, live));
+    call.on("captions", (_, live) => live && this.#screen.tiles.markSpeaking(live.participant));
     call.on("participants", (participants) => this.#participants(participants));
-    call.on("state", (state) => {
-      this.#screen.status.setState(state);
-      if (state.state === "ended") this.#captionOwnSpeech();
+    call.on("state", ({ state }) => {
+      if (state === "ended") this.#captionOwnSpeech();
     });
-    call.on("disconnected", () => this.#screen.status.setDisconnected());
-    call.on("waiting", (message) => this.#events.waiting(message));
-    call.on("closed", (error) => error && this.#events.refused(error));
     call.on("signal", (signal) => this.#peers.receive(signal));
   }
 
   #entered(): void {
     const { self, participants, iceServers } = this.#call;
-    const again = this.#self !== "";
     this.#self = self ?? "";
-    if (!again) this.#events.joined();
     this.#screen.tiles.show(participants, this.#self);
     const others = [...participants.keys()].filter((id) => id !== this.#self);
     this.#peers.start(this.#self, others, iceServers);
@@ -127,14 +97,6 @@ export class Room {
   #participants(participants: ReadonlyMap<string, Participant>): void {
     this.#screen.tiles.show(participants, this.#self);
     this.#peers.retain(participants);
-  }
-
-  #captions(captions: Captions, live: Caption | null): void {
-    this.#screen.panel.show(captions.finals, live !== null);
-    if (!live) return this.#screen.overlay.reconcile(captions);
-    this.#screen.overlay.show(live);
-    this.#screen.tiles.markSpeaking(live.participant);
-    if (live.final && this.#screen.settings.preferences.announce) announce(live);
   }
 
   #setCaptioned(captioned: boolean): void {

@@ -1,6 +1,7 @@
 // The download menu of the transcript.
 
 import { byId } from "./dom";
+import { save } from "./save";
 import { toast } from "./toast";
 
 export class TranscriptMenu {
@@ -47,11 +48,6 @@ export class TranscriptMenu {
       return;
     }
     if (!response.ok) throw new Error(String(response.status));
-    const address = URL.createObjectURL(await response.blob());
-    const save = document.createElement("a");
-    save.href = address;
-    save.download = `${this.#call}.${link.dataset["format"] ?? "txt"}`;
-    save.click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    save(await response.blob(), `${this.#call}.${link.dataset["format"] ?? "txt"}`);
   }
 }

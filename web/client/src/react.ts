@@ -40,7 +40,7 @@ export function useCaptions({ call, server, token, captionsLanguage, join }: Cap
   const newestToken = useRef(token);
   newestToken.current = token;
   const joins = join !== undefined;
-  const { name, language } = join ?? {};
+  const { name, language, captioned, anonymous } = join ?? {};
   useEffect(() => {
     const there = new Call({ call, server, captionsLanguage, token: () => tokenOf(newestToken.current) });
     const show = (error: Error | null = null): void =>
@@ -60,15 +60,14 @@ export function useCaptions({ call, server, token, captionsLanguage, join }: Cap
       there.on("state", () => show()),
       there.on("closed", show),
     ];
-    const person = { ...(name === undefined ? {} : { name }), ...(language === undefined ? {} : { language }) };
-    (joins ? there.join(person) : there.watch()).catch(() => undefined); // `closed` tells
+    (join ? there.join(join) : there.watch()).catch(() => undefined); // `closed` tells
     show();
     return () => {
       for (const off of listening) off();
       void there.leave();
       setLive(NOTHING);
     };
-  }, [call, server, captionsLanguage, joins, name, language]);
+  }, [call, server, captionsLanguage, joins, name, language, captioned, anonymous]);
   return live;
 }
 

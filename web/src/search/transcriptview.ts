@@ -3,6 +3,7 @@
 import type { Caption } from "@surtitle/client";
 import { create } from "@surtitle/client/dom";
 import { byId } from "../dom";
+import { save } from "../save";
 import { clock } from "../clock";
 import type { Api, PastCall } from "./api";
 
@@ -56,10 +57,7 @@ export class TranscriptView {
 
   async #download(format: string): Promise<void> {
     try {
-      const address = URL.createObjectURL(await this.#api.file(this.#call, format));
-      const save = create("a", { href: address, download: `${this.#call}.${format}` });
-      save.click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
+      save(await this.#api.file(this.#call, format), `${this.#call}.${format}`);
     } catch (error) {
       this.#events.problem(error);
     }

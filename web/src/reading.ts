@@ -1,17 +1,23 @@
-// Reading along: the captions of a call without being in it.
+// The captions of a call on the screen: all that there is for who reads along, and for who is in
+// the call what `Room` adds people and audio to.
 
-import { Call, type Caption, type Captions, type Update } from "@surtitle/client";
+import type { Call, Caption, Captions, Update } from "@surtitle/client";
 import { announce } from "./announcer";
-import type { RoomEvents } from "./room";
 import type { Screen } from "./screen";
 
-export class Watching {
+export interface ReadingEvents {
+  joined(): void;
+  waiting(message: string): void;
+  /** The server said no, before or after joining. */
+  refused(error: Error): void;
+}
+
+export class Reading {
   readonly #screen: Screen;
   readonly #call: Call;
 
-  constructor(id: string, token: string | null, screen: Screen, events: RoomEvents) {
+  constructor(call: Call, screen: Screen, events: ReadingEvents) {
     this.#screen = screen;
-    const call = new Call({ call: id, token });
     this.#call = call;
     let entered = false;
     call.on("connected", () => {
@@ -23,7 +29,6 @@ export class Watching {
     call.on("disconnected", () => screen.status.setDisconnected());
     call.on("waiting", (message) => events.waiting(message));
     call.on("closed", (error) => error && events.refused(error));
-    call.watch().catch(() => undefined); // `closed` tells
   }
 
   get call(): string {
@@ -34,6 +39,10 @@ export class Watching {
   async update(change: Update): Promise<boolean> {
     try {
       await this.#call.update(change);
+      if (change.captions_language) {
+        this.#screen.overlay.clear();
+        this.#screen.transcript.setCall(this.call, change.captions_language);
+      }
       return true;
     } catch (error) {
       this.#screen.toast(error instanceof Error ? error.message : "That did not work.");
