@@ -201,9 +201,6 @@ class MemoryBus:
         if call not in self._epochs:  # over, or not begun: the store knows
             return None
         kept = self._feeds.get((call, feed), _Feed())
-        first = kept.finals[0].seq or 0 if kept.finals else kept.last_seq + 1
-        if seq + 1 < first:
-            return None
         found = [final for final in kept.finals if (final.seq or 0) > seq]
         return found if len(found) == max(0, kept.last_seq - seq) else None
 
