@@ -24,11 +24,12 @@ demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the t
 DEPLOY_TOOLS := .cache/deploy
 DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
 
-test: setup $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod web/node_modules/.installed $(DEPLOY_CHECKERS) debian lint test-web  ## Run every check and test
+# What the tests need, beside what runs.
+TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
+
+test: $(TESTED) lint test-web  ## Run every check and test
 	@# Most of both is waiting, for speech in real time or for what was killed.
 	$(MAKE) --jobs 2 test-rooms test-calls
-
-TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
 
 # The tests of each room and what is around them, by themselves.
 test-rooms: $(TESTED)
