@@ -52,8 +52,13 @@ async def browser(*flags: str) -> AsyncIterator[Page]:
             await chromium.close()
 
 
-async def join(page: Page, url: str, call: str, name: str, *, microphone: bool = True) -> None:
+async def join(
+    page: Page, url: str, call: str, name: str, *, microphone: bool = True, **wishes: bool
+) -> None:
+    """`wishes` are `captioned` and `anonymous`, as they are by themselves where not named."""
     await page.goto(f"{url}/?call={call}")
+    for wish, wanted in wishes.items():
+        await page.set_checked(f"#join-{wish}", wanted)
     await page.fill("#name", name)
     await page.set_checked("#camera-enabled", False)
     await page.set_checked("#microphone-enabled", microphone)

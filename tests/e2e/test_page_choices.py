@@ -9,9 +9,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.test_call import new_call
+from tests.e2e.test_client import speak
 from tests.e2e.test_page import browser, join, microphone
-from tests.peer import Microphone, Peer
-from tests.recordings import ROOT, our_voices
+from tests.peer import Peer
+from tests.recordings import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,13 +22,8 @@ AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 async def say(url: str, call: str, *speakers: str) -> None:
     """Each in turn says a sentence to its end."""
     for name in speakers:
-        clip = next(r for r in our_voices() if r.speaker == name)
         async with Peer(url) as peer:
-            await peer.join(call, name)
-            track = Microphone(clip.pcm())
-            await peer.send(track)
-            await track.ended.wait()
-            await peer.ask("media:close")
+            await speak(peer, call, name)
             await peer.until(lambda p: p.finals(p.id))
 
 
@@ -148,11 +144,7 @@ async def test_who_hides_their_name_on_joining_is_nameless_from_the_first_word(
         browser(f"--use-file-for-fake-audio-capture={path}") as page,
     ):
         await peer.join(call, "Listener")
-        await page.goto(f"{server.url}/?call={call}")
-        await page.set_checked("#join-anonymous", True)
-        await page.fill("#name", "Sam")
-        await page.set_checked("#camera-enabled", False)
-        await page.click("#join-button")
+        await join(page, server.url, call, "Sam", anonymous=True)
         await peer.until(lambda p: any(caption["final"] for caption in p.captions))
         assert {caption["speaker"] for caption in peer.captions} == {"Anonymous"}
         await expect(page.locator("#anonymous")).to_be_checked()
@@ -166,11 +158,7 @@ async def test_who_wants_no_captions_on_joining_sends_no_speech(server, tmp_path
         browser(f"--use-file-for-fake-audio-capture={path}") as page,
     ):
         await peer.join(call, "Listener")
-        await page.goto(f"{server.url}/?call={call}")
-        await page.set_checked("#join-captioned", False)
-        await page.fill("#name", "Sam")
-        await page.set_checked("#camera-enabled", False)
-        await page.click("#join-button")
+        await join(page, server.url, call, "Sam", captioned=False)
         await expect(page.locator("#captioned")).to_have_attribute("aria-checked", "false")
         await expect(page.locator("#captioner-status")).to_have_text("off")
         await say(server.url, call, "Ada")
