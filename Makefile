@@ -190,12 +190,13 @@ debian:
 	for pair in chromium:chromium janus:janus turnserver:coturn redis-server:redis-server ip:iproute2 nft:nftables openssl:openssl; do \
 		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
+	[ -e /usr/share/janus/demos/videoroomtest.html ] || missing="$$missing janus-demos"; \
 	if [ -n "$$missing" ]; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$sudo apt-get update -qq && \
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing && \
 		for service in janus coturn redis-server; do \
-			case "$$missing" in *$$service*) \
+			case "$$missing " in *" $$service "*) \
 				[ ! -d /run/systemd/system ] || $$sudo systemctl disable --quiet --now $$service;; \
 			esac; \
 		done; \
