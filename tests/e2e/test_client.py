@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import av
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -123,13 +126,40 @@ async def test_a_server_that_wants_a_token_is_explained_by_the_element(tmp_path,
             await expect(note).to_have_text(re.compile("token for these captions"))
 
 
-async def test_the_react_example_shows_captions(server, pages):
+async def test_the_overlay_for_obs_is_clear_but_for_its_captions(server, pages):
+    folder, origin = pages
+    call = new_call()
+    example = (EXAMPLES / "obs.html").read_text()
+    (folder / "obs.html").write_text(example.replace("http://127.0.0.1:8080", server.url))
+    async with browser() as page, Peer(server.url) as peer:
+        await page.goto(f"{origin}/obs.html?call={call}&plate=yellow&opacity=0.5")
+        await expect(page.locator("surtitle-captions")).to_have_attribute("call", call)
+        clear = await page.screenshot(omit_background=True)
+        assert _alpha(clear) == {0}
+        await speak(peer, call, "Ada")
+        caption = page.locator("surtitle-captions .caption").first
+        await expect(caption).to_have_attribute("data-final", "true", timeout=30_000)
+        shown = _alpha(await page.screenshot(omit_background=True))
+        assert {0, 255} <= shown
+        assert any(abs(alpha - 127) <= 2 for alpha in shown)
+
+
+def _alpha(png: bytes) -> set[int]:
+    """How much the picture's points cover of what is behind them: 0 nothing, 255 all."""
+    with av.open(io.BytesIO(png)) as image:
+        frame = next(image.decode(video=0))
+    return set(frame.to_ndarray(format="rgba")[..., 3].ravel().tolist())
+
+
+async def test_the_react_example_shows_captions_also_where_effects_run_twice(server, pages):
     folder, origin = pages
     call = new_call()
     building = await asyncio.create_subprocess_exec(
         *("npx", "vite", "build", "--config", "examples/react/vite.config.ts"),
         *("--base", "./", "--outDir", str(folder / "react"), "--logLevel", "error"),
         cwd=ROOT / "web",
+        # React's StrictMode does what it does in development only.
+        env=os.environ | {"NODE_ENV": "development"},
     )
     assert await building.wait() == 0
     async with browser() as page, Peer(server.url) as peer:

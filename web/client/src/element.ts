@@ -16,7 +16,8 @@ const MOST_LINES = 3;
 /**
  * Attributes: `call`, `token`, `server` (the gateway's address), `language` (the feed, by itself
  * `spoken`), `lines` (1 to 3), `scale` (0.75 to 2), `font` (`sans`, `serif`, `mono`), `plate`
- * (`dark`, `light`), `partials` (`off` shows finals only), `announce` (finals for screen readers).
+ * (`dark`, `light`, `yellow`: its letters), `opacity` (of the plate, 0 to 1), `partials` (`off` shows
+ * finals only), `announce` (finals for screen readers).
  *
  * Events: `caption` (detail: the Caption), `state` (detail: the CallState), `refused` (detail: the
  * error). They do not bubble.
@@ -24,7 +25,7 @@ const MOST_LINES = 3;
 export class SurtitleCaptions extends HTMLElement {
   static readonly observedAttributes = [
     ...["call", "token", "server", "language"],
-    ...["lines", "scale", "font", "plate", "partials"],
+    ...["lines", "scale", "font", "plate", "opacity", "partials"],
   ];
   /** Where an element without `server` connects; undefined: the page's own origin. */
   static server: string | undefined;
@@ -152,9 +153,11 @@ export class SurtitleCaptions extends HTMLElement {
   #read(): void {
     const lines = Number(this.getAttribute("lines") ?? 2);
     const scale = Number(this.getAttribute("scale") ?? 1);
+    const opacity = Number(this.getAttribute("opacity") ?? 1);
     this.#region.dataset["captionFont"] = this.getAttribute("font") ?? "sans";
     this.#region.dataset["captionPlate"] = this.getAttribute("plate") ?? "dark";
     this.#region.style.setProperty("--caption-scale", String(between(0.75, scale, LARGEST_SCALE)));
+    this.#region.style.setProperty("--plate-opacity", `${100 * between(0, opacity, 1)}%`);
     this.#overlay.setPreferences({
       lines: Math.round(between(1, lines, MOST_LINES)),
       partials: this.getAttribute("partials") !== "off",

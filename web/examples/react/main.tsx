@@ -1,4 +1,5 @@
 import { useCaptions } from "@surtitle/client/react";
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 const query = new URLSearchParams(location.search);
@@ -20,4 +21,8 @@ function Captions() {
   );
 }
 
-createRoot(document.getElementById("root")!).render(<Captions />);
+createRoot(document.getElementById("root")!).render(
+  <StrictMode>
+    <Captions />
+  </StrictMode>,
+);
