@@ -17,7 +17,9 @@ byId("connect").addEventListener("submit", (event) => {
 });
 byId("sent").append(...eventsSent().map(drawSent));
 byId("told").append(...eventsTold().map(drawTold));
-byId("http").append(table(endpoints().map(({ method, path, summary }) => [method, path, summary])));
+byId("http").append(
+  table("Methods and paths", endpoints().map(({ method, path, summary }) => [method, path, summary])),
+);
 
 function connect(token: string): void {
   socket?.disconnect();
@@ -64,11 +66,13 @@ function drawEvent(info: EventInfo, ...rest: HTMLElement[]): HTMLElement {
 
 function fieldTable(fields: readonly Field[]): HTMLElement {
   return table(
+    "Fields",
     fields.map(({ name, type, required, description }) => [name + (required ? "" : "?"), type, description]),
   );
 }
 
-function table(rows: string[][]): HTMLElement {
+/** Wider than a phone: so that it can be scrolled by keyboard, too, it takes the focus. */
+function table(label: string, rows: string[][]): HTMLElement {
   const lines = rows.map(([name = "", type = "", description = ""]) =>
     create(
       "tr",
@@ -78,7 +82,8 @@ function table(rows: string[][]): HTMLElement {
       create("td", {}, description),
     ),
   );
-  return create("div", { class: "table" }, create("table", {}, create("tbody", {}, ...lines)));
+  const scroller = { class: "table", tabindex: "0", role: "group", "aria-label": label };
+  return create("div", scroller, create("table", {}, create("tbody", {}, ...lines)));
 }
 
 async function trySending(event: string, text: string): Promise<void> {
