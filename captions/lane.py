@@ -8,10 +8,10 @@ from typing import Protocol
 
 import structlog
 
-from captions.engine import EngineFailed
 from captions.turns import SpeakerKey
 from captions.types import Hypothesis
 from captions.window import Window
+from captions.worker import WorkerFailed
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Recognizes(Protocol):
         """Batches that it takes at once."""
 
     async def recognize(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        """A hypothesis of each; `EngineFailed` where one cannot be made."""
+        """A hypothesis of each; `WorkerFailed` where one cannot be made."""
 
 
 @dataclass(slots=True)
@@ -65,6 +65,6 @@ class Lane:
 async def _tried(engine: Recognizes, windows: list[Window]) -> list[Hypothesis | None]:
     try:
         return list(await engine.recognize(windows))
-    except EngineFailed as error:
+    except WorkerFailed as error:
         log.error("not recognized", error=str(error), windows=len(windows))
-        return list(error.heard) or [None] * len(windows)
+        return list(error.answers) or [None] * len(windows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from captions.engine import State
 from captions.load import Level
+from captions.worker import State
 
 _LOAD: Final = {
     Level.SLOWER: "captions come less often: the captioner is busy",

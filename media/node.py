@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import structlog
 
-from captions.engine import Engine, State
+from captions.engine import Engine
 from captions.load import Level
 from captions.scheduler import Scheduler, SchedulerRules
+from captions.worker import State
 from media.call import NodeCall
 from media.condition import recognizer_state, trouble
 from media.counts import NodeCounts

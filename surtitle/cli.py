@@ -17,8 +17,8 @@ import structlog
 import typer
 from rich.console import Console
 
-from captions.engine import EngineFailed
 from captions.models import ModelUnavailable
+from captions.worker import WorkerFailed
 from signaling.errors import ContractError
 from signaling.tokens import GRANTS, SharedSecret
 from surtitle import __version__, logs
@@ -460,7 +460,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except (UserError, ModelUnavailable, EngineFailed, ContractError, OSError) as error:
+    except (UserError, ModelUnavailable, WorkerFailed, ContractError, OSError) as error:
         _fail(str(error))
 
 

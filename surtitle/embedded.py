@@ -48,7 +48,7 @@ class OneNode:
 async def serve(settings: Settings) -> AsyncIterator[Gateway]:
     """A running server. Leaving drains it: last words become final and are written.
 
-    Raises `SettingsError`, `models.ModelUnavailable`, `EngineFailed`, or OSError where the
+    Raises `SettingsError`, `models.ModelUnavailable`, `WorkerFailed`, or OSError where the
     port is taken.
     """
     settings.check()

@@ -49,7 +49,7 @@ class RunningNode:
 async def serve_node(settings: Settings) -> AsyncIterator[RunningNode]:
     """A running node. Leaving drains it: its calls go to other nodes, where there are some.
 
-    Raises `UserError`, `models.ModelUnavailable`, `EngineFailed`, or OSError where the port is
+    Raises `UserError`, `models.ModelUnavailable`, `WorkerFailed`, or OSError where the port is
     taken.
     """
     settings.check()

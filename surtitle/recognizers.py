@@ -49,7 +49,8 @@ async def start_recognizers(
 
 async def _located(settings: Settings, name: str, device: str, workers: int) -> EngineSettings:
     weights = await asyncio.to_thread(models.locate, name, cache_folder() / "models")
-    return EngineSettings(weights, name, device, settings.threads_on(device), workers)
+    threads = settings.threads_on(device)
+    return EngineSettings(weights, name, device, threads=threads, workers=workers)
 
 
 def scheduler_rules(settings: Settings, device: str) -> SchedulerRules:

@@ -17,8 +17,9 @@ import psutil
 import pytest
 
 from captions.circuit import CircuitRules
-from captions.engine import Engine, EngineFailed, EngineSettings
+from captions.engine import Engine, EngineSettings
 from captions.window import Window
+from captions.worker import WorkerFailed
 
 NO_WINDOW = Window(None)  # type: ignore[arg-type]
 
@@ -207,7 +208,7 @@ async def test_a_window_that_cannot_be_recognized_fails_and_the_process_lives_on
     engine: Engine, voices: dict[str, Any]
 ):
     before = engine.pid
-    with pytest.raises(EngineFailed, match="TypeError"):
+    with pytest.raises(WorkerFailed, match="TypeError"):
         await engine.recognize([NO_WINDOW])
     assert engine.pid == before
     assert await text(engine, voices["ada-1"]) == voices["ada-1"].text
@@ -218,9 +219,9 @@ async def test_a_window_that_cannot_be_recognized_does_not_spoil_its_batch(
     engine: Engine, voices: dict[str, Any]
 ):
     good = Window(voices["ada-1"].samples)
-    with pytest.raises(EngineFailed, match="TypeError") as failed:
+    with pytest.raises(WorkerFailed, match="TypeError") as failed:
         await engine.recognize([good, NO_WINDOW, good])
-    texts = [one and one.text for one in failed.value.heard]
+    texts = [one and one.text for one in failed.value.answers]
     assert texts == [voices["ada-1"].text, None, voices["ada-1"].text]
     assert engine.windows == 2
 
@@ -260,9 +261,9 @@ async def test_a_window_that_always_kills_the_process_fails_after_three_times_an
     deadly = Window(voices["ada-1"].samples, language="deadly")
     async with Engine(settings) as engine:
         beside = asyncio.create_task(engine.recognize([good]))
-        with pytest.raises(EngineFailed, match="3 times") as failed:
+        with pytest.raises(WorkerFailed, match="3 times") as failed:
             await engine.recognize([good, deadly, good])
-        texts = [one and one.text for one in failed.value.heard]
+        texts = [one and one.text for one in failed.value.answers]
         assert texts == [voices["ada-1"].text, None, voices["ada-1"].text]
         assert (await beside)[0].text == voices["ada-1"].text
         await until(lambda: engine.state == "ready")
@@ -278,11 +279,11 @@ async def test_a_model_that_vanishes_opens_the_circuit_and_one_that_is_back_clos
     async with Engine(EngineSettings(model, "tiny.en", device="cpu", circuit=rules)) as engine:
         model.unlink()
         kill(engine)
-        with pytest.raises(EngineFailed, match="keeps failing"):
+        with pytest.raises(WorkerFailed, match="keeps failing"):
             await text(engine, voices["ada-1"])
         assert engine.state == "open_circuit"
         assert engine.restarts == 2
-        with pytest.raises(EngineFailed, match="keeps failing"):
+        with pytest.raises(WorkerFailed, match="keeps failing"):
             await engine.recognize([Window(voices["ada-1"].samples)])
         await until(lambda: engine.restarts == 4)  # by itself, and in vain
         assert engine.state == "open_circuit"
@@ -306,7 +307,7 @@ async def test_a_folder_without_a_good_model_fails_and_names_it(tmp_path: Path, 
         (folder / "model.bin").write_bytes(b"no model at all")
         (folder / "config.json").write_text("{}")
     engine = Engine(EngineSettings(folder, "bad", device="cpu"))
-    with pytest.raises(EngineFailed, match="model"):
+    with pytest.raises(WorkerFailed, match="model"):
         await engine.__aenter__()
     assert engine.pid is None
     assert engine.state == "closed"
@@ -314,7 +315,7 @@ async def test_a_folder_without_a_good_model_fails_and_names_it(tmp_path: Path, 
 
 async def test_a_model_that_takes_too_long_to_load_fails(settings: EngineSettings):
     engine = Engine(replace(settings, load_seconds=0.01))
-    with pytest.raises(EngineFailed, match=r"within 0\.01 s"):
+    with pytest.raises(WorkerFailed, match=r"within 0\.01 s"):
         await engine.__aenter__()
     assert engine.pid is None
 
@@ -331,7 +332,7 @@ async def test_closing_twice_and_closing_what_never_started_is_fine(settings: En
         await engine.close()
     assert engine.pid is None
     assert engine.state == "closed"
-    with pytest.raises(EngineFailed, match="closed"):
+    with pytest.raises(WorkerFailed, match="closed"):
         await engine.recognize([Window(np.zeros(16_000, np.int16))])
 
 
@@ -349,7 +350,7 @@ async def test_closing_while_windows_are_with_the_process_or_wait_fails_them(
     await sent(engine, 2)
     await engine.close()
     for task in asked:
-        with pytest.raises(EngineFailed, match="closed"):
+        with pytest.raises(WorkerFailed, match="closed"):
             await task
     assert pid is not None
     assert not alive(pid)
@@ -371,7 +372,7 @@ async def test_closing_while_the_process_is_being_replaced_leaves_none(
     recognizing = asyncio.create_task(engine.recognize([Window(np.zeros(16_000, np.int16))]))
     await until(lambda: bool(made))  # which now loads its model
     await engine.close()
-    with pytest.raises(EngineFailed, match="closed"):
+    with pytest.raises(WorkerFailed, match="closed"):
         await recognizing
     assert len(made) == 1
     assert not alive(made[0].pid)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captions.engine import EngineFailed
 from captions.load import Level
 from captions.scheduler import Request, Scheduler, SchedulerRules
 from captions.types import SAMPLE_RATE, Hypothesis
 from captions.window import Window
+from captions.worker import WorkerFailed
 
 
 class ScriptedEngine:
@@ -48,11 +48,11 @@ class ScriptedEngine:
         finally:
             self.at_once -= 1
         if self.fails:
-            raise EngineFailed("scripted")
+            raise WorkerFailed("scripted")
         heard = [Hypothesis((), self.model + name) for name in names]
         if self.spoiled & set(names):
             good = [None if n in self.spoiled else h for n, h in zip(names, heard, strict=True)]
-            raise EngineFailed("scripted", good)
+            raise WorkerFailed("scripted", good)
         return heard
 
     async def obey(self, step: str) -> None:

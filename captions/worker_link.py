@@ -1,4 +1,4 @@
-"""The parent's end of one recognizer process: questions out, answers in, until it ends."""
+"""The parent's end of one worker process: questions out, answers in, until it ends."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
-from captions.engine_wire import LENGTH, Answer, EngineSettings, Question, packed
-from captions.types import Hypothesis
-from captions.window import ModelInfo, Window
+from captions.worker_wire import HEAD, Answers, Batch, Failure, WorkerSettings, length_of, packed
 
-Heard = tuple[Hypothesis | str, ...]
-"""A hypothesis of each window of a batch, or why there is none."""
+Q = TypeVar("Q")
+A = TypeVar("A")
+I = TypeVar("I")  # noqa: E741 - what the process says of itself
 
 
 class LinkBroken(Exception):
@@ -29,14 +29,14 @@ class _InFlight:
     Its place is taken until the answer comes, also where nobody waits for that any more.
     """
 
-    heard: asyncio.Future[Heard]
+    answers: asyncio.Future[Any]
     hanging: asyncio.TimerHandle
 
 
-class Link:
+class Link(Generic[Q, A, I]):
     """One process, from its start to its end; never used again. `start`, `serve`, `stop`."""
 
-    def __init__(self, settings: EngineSettings, on_answer: Callable[[], None]) -> None:
+    def __init__(self, settings: WorkerSettings, on_answer: Callable[[], None]) -> None:
         """`on_answer` is called whenever there is room for another batch."""
         self._settings = settings
         self._on_answer = on_answer
@@ -44,7 +44,7 @@ class Link:
         self._in_flight: dict[int, _InFlight] = {}
         self._newest = 0
         self._stopped = False
-        self._why = "the recognizer's process died"
+        self._why = f"the {settings.role}'s process died"
         self.cpu_seconds = 0.0
 
     @property
@@ -57,11 +57,14 @@ class Link:
         """Batches that are with the process."""
         return len(self._in_flight)
 
-    async def start(self) -> ModelInfo:
-        """Load the model; `LinkBroken` where it cannot be. To be stopped in any case."""
+    async def start(self) -> I:
+        """What the process says once it has loaded; `LinkBroken` where it cannot.
+
+        To be stopped in any case.
+        """
         threads = str(self._settings.threads)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "captions.engine_process"),
+            *(sys.executable, "-m", self._settings.module),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C in a terminal goes to the whole group: the parent decides instead.
@@ -78,31 +81,31 @@ class Link:
                 answer = await self._read()
         except TimeoutError:
             seconds = self._settings.load_seconds
-            raise LinkBroken(f"the model did not load within {seconds:g} s") from None
+            role = self._settings.role
+            raise LinkBroken(f"the {role} did not load within {seconds:g} s") from None
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise LinkBroken(f"the recognizer did not start: {error!r}") from error
-        if not isinstance(answer, ModelInfo):
-            where = self._settings.model
-            raise LinkBroken(f"the model in {where} cannot be loaded: {answer}")
-        return answer
+            raise LinkBroken(f"the {self._settings.role} did not start: {error!r}") from error
+        if isinstance(answer, Failure):
+            raise LinkBroken(answer.why)
+        return cast("I", answer)
 
-    def send(self, windows: Sequence[Window]) -> asyncio.Future[Heard]:
-        """Ask; the future gets what is heard, or `LinkBroken`."""
+    def send(self, questions: Sequence[Q]) -> asyncio.Future[Sequence[A | Failure]]:
+        """Ask; the future gets an answer to each question, or `LinkBroken`."""
         loop = asyncio.get_running_loop()
         self._newest += 1
-        heard: asyncio.Future[Heard] = loop.create_future()
+        answers: asyncio.Future[Sequence[A | Failure]] = loop.create_future()
         hanging = loop.call_later(self._settings.hang_seconds, self._hung)
-        self._in_flight[self._newest] = _InFlight(heard, hanging)
+        self._in_flight[self._newest] = _InFlight(answers, hanging)
         # Not drained: no more is ever written than `workers` batches.
-        self._write(Question(self._newest, tuple(windows)))
-        return heard
+        self._write(Batch(self._newest, tuple(questions)))
+        return answers
 
     async def serve(self) -> None:
         """Hand out answers until the process ends: raises `LinkBroken` with why."""
         try:
             while True:
                 answer = await self._read()
-                if isinstance(answer, Answer):
+                if isinstance(answer, Answers):
                     self._take(answer)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise LinkBroken(self._why) from error
@@ -125,22 +128,23 @@ class Link:
     def _fail_all(self) -> None:
         for batch in self._in_flight.values():
             batch.hanging.cancel()
-            if not batch.heard.done():
-                batch.heard.set_exception(LinkBroken(self._why))
+            if not batch.answers.done():
+                batch.answers.set_exception(LinkBroken(self._why))
         self._in_flight.clear()
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Answers) -> None:
         self.cpu_seconds = answer.cpu_seconds
         batch = self._in_flight.pop(answer.id, None)
         if batch is None:
             return
         batch.hanging.cancel()
-        if not batch.heard.done():  # else whoever asked has been cancelled
-            batch.heard.set_result(answer.heard)
+        if not batch.answers.done():  # else whoever asked has been cancelled
+            batch.answers.set_result(answer.answers)
         self._on_answer()
 
     def _hung(self) -> None:
-        self._why = f"the recognizer did not answer within {self._settings.hang_seconds:g} s"
+        seconds = self._settings.hang_seconds
+        self._why = f"the {self._settings.role} did not answer within {seconds:g} s"
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()  # `serve` finds its output at an end
@@ -155,5 +159,5 @@ class Link:
         process = self._process
         if process is None or process.stdout is None:
             raise LinkBroken(self._why)
-        (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        length = length_of(await process.stdout.readexactly(HEAD))
         return pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - our own child
