@@ -25,7 +25,7 @@ DEPLOY_TOOLS := .cache/deploy
 DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
 
 # What the tests need, beside what runs.
-TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
+TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.translate $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
 
 test: $(TESTED) lint test-web  ## Run every check and test
 	@# Most of both is waiting, for speech in real time or for what was killed.
@@ -92,9 +92,11 @@ check-images: $(VENV)/.installed-dev signaling/page/index.html  ## Install both 
 lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	pin="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
 	$$pin pyproject.toml -o requirements/run.lock && \
-	for extra in dev bench translate cuda livekit s3; do \
+	for extra in dev bench cuda livekit s3; do \
 		$$pin pyproject.toml --extra $$extra -c requirements/run.lock -o requirements/$$extra.lock || exit; \
 	done; \
+	$$pin pyproject.toml --extra translate -c requirements/run.lock --override requirements/translate.override \
+		-o requirements/translate.lock && \
 	$$pin requirements/build.in -o requirements/build.lock && \
 	$$pin --no-deps requirements/samples.in -o requirements/samples.lock && \
 	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock && \
@@ -123,6 +125,11 @@ $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed
 
 $(VENV)/.installed-bench: requirements/bench.lock $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@touch $@
+
+# Argos Translate without what it would load to part sentences: the lock leaves that out.
+$(VENV)/.translate: requirements/translate.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/translate.lock
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.lock | $(VENV)/bin/python

@@ -21,7 +21,11 @@ def load(settings: EngineSettings) -> tuple[ModelInfo, Answer]:
     except (RuntimeError, ValueError, OSError) as error:
         raise RuntimeError(f"the model in {settings.model} cannot be loaded: {error}") from error
     seconds = time.monotonic() - begun
-    info = ModelInfo(settings.name, recognizer.languages, recognizer.device, seconds)
+    # Turbo models were not taught to translate.
+    translates = recognizer.multilingual and "turbo" not in settings.name
+    info = ModelInfo(
+        settings.name, recognizer.languages, recognizer.device, seconds, translates=translates
+    )
     return info, recognizer.recognize_batch
 
 

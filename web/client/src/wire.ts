@@ -142,6 +142,10 @@ export interface Caption {
    */
   words?: Word[];
   /**
+   * What a translation is of, in `source_language`; absent on what is as it was spoken.
+   */
+  source_text?: string;
+  /**
    * How long, before this, the speech was not captioned because the captioner failed.
    */
   gap_ms?: number;
