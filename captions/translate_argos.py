@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from captions.translator import Pair
+from captions.ways import Pair
 
 # A mark behind a short word ends no sentence: it may be "Dr." or "e.g.".
 _BETWEEN_SENTENCES: Final = re.compile(r"(?<=\w{3}[.!?…])\s+|(?<=[。！？])\s*")
@@ -53,6 +53,8 @@ def import_argos(packages: Path | None, threads: int = 1, workers: int = 1) -> t
         os.environ["ARGOS_PACKAGES_DIR"] = str(packages)
     os.environ["ARGOS_INTER_THREADS"] = str(workers)
     os.environ["ARGOS_INTRA_THREADS"] = str(threads)
+    # Captions are read once, and soon: more beams cost several times the CPU for little.
+    os.environ.setdefault("ARGOS_BEAM_SIZE", "1")
     sys.modules.setdefault("stanza", ModuleType("stanza"))
     sys.modules.setdefault("spacy", None)  # type: ignore[arg-type] # as if it were not there
     from argostranslate import package, translate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from captions.translator import Pair
+from captions.ways import Pair
 
 PAIRS: Final = frozenset({("en", "pt"), ("pt", "en")})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from captions import ways
-from captions.translator import Line, Pair, Translator
+from captions.translator import Line, Translator
+from captions.ways import Pair
 from captions.worker import WorkerFailed
 
 
@@ -19,6 +20,10 @@ class Translation:
     def __init__(self, translators: Sequence[Translator] = ()) -> None:
         self._by_pair: dict[Pair, Translator] = {}
         self.translators = tuple(translators)
+        self.texts = 0
+        """Texts that were translated, partials included."""
+        self.failed = 0
+        """Texts that could not be, though there is a way."""
         for translator in translators:
             for pair in translator.pairs:
                 self._by_pair.setdefault(pair, translator)
@@ -61,5 +66,7 @@ class Translation:
             try:
                 text = await self._by_pair[pair].translate(Line(text, *pair), urgent=urgent)
             except WorkerFailed as error:
+                self.failed += 1
                 raise Untranslated(str(error)) from error
+        self.texts += 1
         return text.strip()

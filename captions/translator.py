@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from captions.gate import Gate
+from captions.ways import Pair
 from captions.worker import Worker
 from captions.worker_wire import WorkerSettings
-
-Pair = tuple[str, str]
-"""From which language into which, by ISO 639-1 codes in small letters."""
 
 
 @dataclass(frozen=True, slots=True)

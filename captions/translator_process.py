@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from captions.translator import Line, Pair, TranslatorInfo, TranslatorSettings
+from captions.translator import Line, TranslatorInfo, TranslatorSettings
+from captions.ways import Pair
 from captions.worker_process import Answer, serve
 
 _NICE: Final = 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from captions.translator import Pair
+Pair = tuple[str, str]
+"""From which language into which, by ISO 639-1 codes in small letters."""
 
 _PIVOT: Final = "en"
 

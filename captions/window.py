@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from captions.types import SAMPLE_RATE, HeardWord, Samples
+from captions.ways import base
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,17 @@ class ModelInfo:
     device: str
     load_seconds: float
     translates: bool = False
+
+    @property
+    def english_only(self) -> bool:
+        """Whether it knows nothing else."""
+        return self.languages == ("en",)
+
+    def code(self, tag: str) -> str | None:
+        """Its code for a BCP 47 tag; None to detect, also where it has none."""
+        code = base(tag)
+        return code if code in self.languages else None
+
+    def understands(self, tag: str) -> bool:
+        """Whether it does not write nonsense of what is spoken there, a BCP 47 tag or `auto`."""
+        return not self.english_only or base(tag) in ("auto", "en")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
 
+from captions.profanity import masked
 from captions.scheduler import Scheduler
-from captions.types import Caption
+from captions.translation import Translation
+from captions.types import SPOKEN, Caption
+from captions.window import ModelInfo
 from media.captions_back import CaptionsBack
 from media.counts import NodeCounts
 from media.pauses import Pauses
@@ -30,6 +33,7 @@ from media.source import (
 from media.sources.direct import DirectSource
 from media.speaker import Speaker
 from media.track import Track
+from media.translated import Translated
 from signaling.bus import Bus
 from signaling.errors import ContractError, Unreachable
 from signaling.messages import (
@@ -42,7 +46,7 @@ from signaling.messages import (
     Participant,
     Publishing,
 )
-from signaling.presence import Presence, tell
+from signaling.presence import Presence, tell, versions
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +72,8 @@ class NodeCall:
         bus: Bus,
         presence: Presence,
         counts: NodeCounts,
-        whisper_language: Callable[[str], str | None],
+        model: ModelInfo,
+        translation: Translation,
     ) -> None:
         self.ref = ref
         self.direct = DirectSource()
@@ -88,8 +93,11 @@ class NodeCall:
             on_published=self._published,
             on_fenced=self._on_fenced,
         )
+        self._translated = Translated(ref.call, bus, translation, self._publish)
+        self._vocabulary: tuple[str, ...] = ()
+        self._masks = False
         self._begun = time.monotonic()
-        self._whisper_language = whisper_language
+        self._model = model
         self._speakers: dict[Track, Speaker] = {}
         self._tasks: dict[Track, asyncio.Task[None]] = {}
         self._events: asyncio.Queue[CallEvent | None] = asyncio.Queue(MOST_EVENTS)
@@ -105,6 +113,21 @@ class NodeCall:
     def streams(self) -> int:
         """Tracks that are being captioned."""
         return len(self._speakers)
+
+    @property
+    def translates(self) -> bool:
+        """Whether somebody reads another language than what is spoken."""
+        return self._translated.translates
+
+    @property
+    def unheard(self) -> str | None:
+        """Which speech is not captioned, since the model knows English only; None where all is."""
+        speakers = [speaker for speaker in self._speakers.values() if not speaker.understood]
+        languages = sorted({speaker.participant.language for speaker in speakers})
+        if not languages:
+            return None
+        spoken = ", ".join(languages)
+        return f"speech in {spoken} is not captioned: the model of this server knows English only"
 
     @property
     def lost(self) -> str | None:
@@ -126,7 +149,8 @@ class NodeCall:
         for speaker in self._speakers.values():
             if speaker.participant.id == participant.id:
                 speaker.participant = participant
-                speaker.set_language(self._whisper_language(participant.language))
+                speaker.set_language(self._model.code(participant.language))
+                speaker.understood = self._model.understands(participant.language)
 
     async def attach(self, sfu: CallSource, language: str) -> Mapping[str, Any]:
         """Join the call at its SFU too; what the source says of itself once it is there.
@@ -160,11 +184,16 @@ class NodeCall:
             async with self._publishing:
                 self._publishing.create_task(self._publish_events())
                 self._publishing.create_task(self._publisher.run())
+                translating = self._publishing.create_task(self._translated.run())
+                following = self._publishing.create_task(self._follow())
                 try:
                     async with self._sources:
                         self._sources.create_task(self.direct.run(self._take))
                         self._running.set()
                 finally:
+                    following.cancel()
+                    self._translated.close()
+                    await asyncio.wait({translating})
                     self._publisher.close()
                     if self._captions_back:
                         self._captions_back.close()
@@ -218,6 +247,7 @@ class NodeCall:
     def forget_words(self) -> None:
         """The transcript was erased."""
         self._publisher.forget_words()
+        self._translated.forget_words()
 
     def tell_health(self, why: str | None) -> None:
         """Tell gateways why captions are not what they should be, None where they are."""
@@ -328,15 +358,20 @@ class NodeCall:
                 self.update(person.participant)  # stands above what the SFU says
 
     def _new_speaker(self, participant: Participant, track: Track) -> Speaker:
-        return Speaker(
+        speaker = Speaker(
             call=self.ref,
             participant=participant,
-            language=self._whisper_language(participant.language),
+            language=self._model.code(participant.language),
+            understood=self._model.understands(participant.language),
             scheduler=self._scheduler,
-            publish=self._publisher.put,
+            publish=self._said,
             counts=self._counts,
             interrupted_at_ms=self._interrupted_at_ms(participant, track),
+            wants_english=self._wants_english,
+            on_english=self._translated.take_english,
         )
+        speaker.vocabulary = self._vocabulary
+        return speaker
 
     def _interrupted_at_ms(self, participant: Participant, track: Track) -> int | None:
         """Since when a speaker of this track lacks captions: who comes at once was there before."""
@@ -345,8 +380,30 @@ class NodeCall:
         at_once = time.monotonic() - self._begun < RETURN_SECONDS
         return self.ref.interrupted_at_ms if at_once else None
 
+    def _said(self, caption: Caption) -> None:
+        self._publish(caption)
+        self._translated.take(caption, of_speech=self._wants_english(caption.language))
+
+    def _wants_english(self, language: str) -> bool:
+        return self._model.translates and self._translated.wants_english(language)
+
+    def _publish(self, caption: Caption) -> None:
+        self._publisher.put(masked(caption) if self._masks else caption)
+
+    async def _follow(self) -> None:
+        """Do as the call is set, and translate into what is read anywhere."""
+        async for shared in versions(self._presence, self.ref.call):
+            if shared is None:
+                continue
+            settings = shared.record.settings
+            self._masks = settings.get("profanity") == "mask"
+            self._vocabulary = tuple(settings.get("vocabulary", ()))
+            for speaker in self._speakers.values():
+                speaker.vocabulary = self._vocabulary
+            self._translated.want(shared.feeds)
+
     def _published(self, caption: Caption) -> None:
-        if self._captions_back:
+        if self._captions_back and caption.feed == SPOKEN:
             self._captions_back.put(caption)
 
     async def _caption(self, speaker: Speaker, track: Track) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from captions.load import Level
+from captions.translation import Translation
 from captions.worker import State
 
 _LOAD: Final = {
@@ -36,3 +37,10 @@ def trouble(engine: State, final_engine: State, level: Level) -> str | None:
     if final_engine != "ready":
         return "captions are less exact: the recognizer of whole sentences is being restarted"
     return None
+
+
+def translation_trouble(translation: Translation) -> str | None:
+    """Why captions in other languages than the spoken are not what they should be."""
+    if translation.ready:
+        return None
+    return "captions in other languages come late, or as they were spoken: a translator restarts"

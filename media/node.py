@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import structlog
@@ -13,9 +14,11 @@ import structlog
 from captions.engine import Engine
 from captions.load import Level
 from captions.scheduler import Scheduler, SchedulerRules
+from captions.translation import Translation
+from captions.window import ModelInfo
 from captions.worker import State
 from media.call import NodeCall
-from media.condition import recognizer_state, trouble
+from media.condition import recognizer_state, translation_trouble, trouble
 from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
 from media.source import CallSource
@@ -53,6 +56,7 @@ class Node:
         sources: SourceFactory,
         presence: Presence,
         final_engine: Engine | None = None,
+        translation: Translation | None = None,
         rules: SchedulerRules | None = None,
         drain_seconds: float = 0.0,
     ) -> None:
@@ -76,6 +80,7 @@ class Node:
         self.counts = NodeCounts()
         self.engine = engine
         self.final_engine = final_engine
+        self.translation = translation or Translation()
         self.scheduler = Scheduler(engine, final_engine, rules)
         self._bus = bus
         self._registry = registry
@@ -112,14 +117,26 @@ class Node:
         return level is Level.SATURATED or state == "open_circuit"
 
     @property
+    def _model(self) -> ModelInfo:
+        finals = self.final_engine or self.engine
+        return replace(self.engine.info, translates=finals.info.translates)
+
+    def _pairs(self) -> Iterator[str]:
+        yield from sorted("-".join(pair) for pair in self.translation.pairs)
+        if self._model.translates:
+            yield "*-en"
+
+    @property
     def _final_state(self) -> State:
         return self.final_engine.state if self.final_engine else "ready"
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        for watched in (self.engine, self.final_engine):
-            if watched:
-                watched.on_state = self._stirred.set
+        engines = [engine for engine in (self.engine, self.final_engine) if engine]
+        for engine in engines:
+            engine.on_state = self._stirred.set
+        for translator in self.translation.translators:
+            translator.on_state = self._stirred.set
         await self._disown()
         await self._report()
         self._tasks = [
@@ -211,7 +228,8 @@ class Node:
             bus=self._bus,
             presence=self._presence,
             counts=self.counts,
-            whisper_language=self._whisper_language,
+            model=self._model,
+            translation=self.translation,
         )
         self._group.create_task(self._run(call))
         return call
@@ -233,11 +251,6 @@ class Node:
                 del self._calls[call.ref.call]
             self._emptied.set()
 
-    def _whisper_language(self, tag: str) -> str | None:
-        """The model's code for a BCP 47 tag; None to detect, also where it has none."""
-        code = tag.split("-", maxsplit=1)[0].lower()
-        return code if code in self.engine.info.languages else None
-
     async def _beat(self) -> None:
         """Tell how the node is, now and then, and at once where a recognizer died or is back."""
         while True:
@@ -255,9 +268,12 @@ class Node:
         for call in list(self._calls.values()):
             if call.lost:
                 continue  # worse, and told already; told again of this when that is over
-            self._told[call] = why
-            if before.get(call) != why:
-                call.tell_health(why)
+            its = why or call.unheard
+            if its is None and call.translates:
+                its = translation_trouble(self.translation)
+            self._told[call] = its
+            if before.get(call) != its:
+                call.tell_health(its)
 
     async def _try_to_report(self) -> None:
         try:
@@ -303,5 +319,7 @@ class Node:
             self.draining,
             url=self.url,
             saturated=self.saturated,
+            english_only=self._model.english_only,
+            translates=tuple(self._pairs()),
         )
         return await self._registry.report(status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +19,7 @@ from signaling.messages import CallRef
 log = structlog.get_logger(__name__)
 
 KEPT_FINALS: Final = 500
-"""Newest finals of a call that are kept, for a bus that loses its memory."""
+"""Newest finals of each feed that are kept, for a bus that loses its memory."""
 
 
 class Publisher:
@@ -51,7 +51,9 @@ class Publisher:
         self._more = asyncio.Event()
         self._closed = False
         self._fenced = False
-        self._kept: deque[Caption] = deque(maxlen=KEPT_FINALS)
+        self._kept: defaultdict[str, deque[Caption]] = defaultdict(
+            lambda: deque(maxlen=KEPT_FINALS)
+        )
         self._newest: dict[str, str] = {}  # utterance that was published last, by feed
         self._lost_memory = False
 
@@ -66,7 +68,7 @@ class Publisher:
             self._count_fenced(caption)
             return
         for waiting in self._waiting:
-            if not waiting.final and waiting.key == caption.key:
+            if not waiting.final and (waiting.key, waiting.feed) == (caption.key, caption.feed):
                 self._waiting.remove(waiting)
                 break
         self._waiting.append(caption)
@@ -131,7 +133,8 @@ class Publisher:
     async def _restore_kept(self) -> None:
         self._lost_memory = False  # it may be lost once more while this is told
         try:
-            await self._bus.restore(self._call.call, self._call.epoch, list(self._kept))
+            kept = [final for finals in self._kept.values() for final in finals]
+            await self._bus.restore(self._call.call, self._call.epoch, kept)
         except Unreachable:
             self._lost_memory = True
             raise
@@ -142,7 +145,7 @@ class Publisher:
             after = self._newest.get(caption.feed, "")
             published = await self._bus.publish_final(self._call.epoch, caption, after)
             self._newest[caption.feed] = published.utterance
-            self._kept.append(published)
+            self._kept[caption.feed].append(published)
             self._counts.finals += 1
         else:
             await self._bus.publish_partial(self._call.epoch, caption)

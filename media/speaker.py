@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 PAUSE_SECONDS: Final = 0.7
 """Without a packet for this long (mute, DTX, a lost network) what was said is final."""
 
+VOCABULARY_SECONDS: Final = 1.0
+"""In less audio than this there is too little speech: the model would make up what it expects."""
+
 LAST_WORDS_SECONDS: Final = 15.0
 """How long a speaker who left waits for the recognizer to finish their last words."""
 
@@ -42,12 +46,25 @@ class Speaker:
         call: CallRef,
         participant: Participant,
         language: str | None,
+        understood: bool = True,
         scheduler: Scheduler,
         publish: Callable[[Caption], None],
         counts: NodeCounts,
         interrupted_at_ms: int | None = None,
+        wants_english: Callable[[str], bool] = lambda _: False,
+        on_english: Callable[[str, str | None], None] = lambda *_: None,
     ) -> None:
-        """`interrupted_at_ms`, since the Unix epoch: since when another node's captions lack."""
+        """`interrupted_at_ms`, since the Unix epoch: since when another node's captions lack.
+
+        `understood`: whether the model knows their language; else it would write nonsense.
+        `wants_english` says whether finals in a language are to be heard once more, in English;
+        `on_english` takes the utterance and that, None where it could not be.
+        """
+        self._wants_english = wants_english
+        self._on_english = on_english
+        self.understood = understood
+        self.vocabulary: tuple[str, ...] = ()
+        """Words and names that may well be said, for their spelling."""
         self._call = call
         self.participant = participant
         self._scheduler = scheduler
@@ -115,7 +132,7 @@ class Speaker:
                 self._gap_ms = max(0, self._zero_ms - since_ms)
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
         self._captioner.beat_factor = self._scheduler.beat_factor
-        if self.participant.captioned:
+        if self.participant.captioned and self.understood:
             self._submit(self._captioner.feed(chunk))
         else:
             self._submit(self._captioner.flush())
@@ -141,7 +158,10 @@ class Speaker:
 
     def _window(self, due: Due) -> Window | None:
         try:
-            return due.window()
+            window = due.window()
+            if window and window.seconds >= VOCABULARY_SECONDS:
+                window = replace(window, vocabulary=self.vocabulary)
+            return window
         except Exception as fault:  # the scheduler is everybody's: this ends the speaker alone
             self._fault = self._fault or fault
             return None
@@ -149,12 +169,36 @@ class Speaker:
     def _answer(self, due: Due, hypothesis: Hypothesis | None) -> None:
         try:
             for draft in self._captioner.heard(due, hypothesis):
-                self._publish(self._caption(draft))
+                caption = self._caption(draft)
+                self._publish(caption)
+                if caption.final and caption.text and self._wants_english(caption.language):
+                    self._submit_english(caption, due)
         except Exception as fault:  # as above
             self._fault = self._fault or fault
         if due.final:
             self._unanswered -= 1
             self._all_answered.set()
+
+    def _submit_english(self, caption: Caption, due: Due) -> None:
+        """Hear a finished utterance once more, in English."""
+        window = Window(
+            due.utterance.samples, language=caption.language, final=True, translate=True
+        )
+        self._unanswered += 1
+        self._scheduler.submit_final(
+            Request(
+                self._call.call,
+                self.participant.id,
+                lambda: window,
+                partial(self._answer_english, caption.utterance),
+                window.seconds,
+            )
+        )
+
+    def _answer_english(self, utterance: str, hypothesis: Hypothesis | None) -> None:
+        self._on_english(utterance, hypothesis.text if hypothesis else None)
+        self._unanswered -= 1
+        self._all_answered.set()
 
     def _caption(self, draft: Draft) -> Caption:
         words, gap_ms = None, None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any, Protocol
 
+from captions.profanity import masked
 from captions.types import Caption
 from signaling.bus import Bus
 from signaling.fanout import Fanout
@@ -31,9 +33,13 @@ def call_group(call: str) -> str:
     return f"call/{call}"
 
 
-def feed_group(call: str, feed: str) -> str:
-    """Everybody who reads this feed."""
-    return f"feed/{call}/{feed}"
+def feed_group(call: str, feed: str, *, masked: bool = False) -> str:
+    """Everybody who reads this feed, with swear words masked or as it is."""
+    return f"feed/{call}/{feed}" + ("/masked" if masked else "")
+
+
+def _group_of(seat: Seat) -> str:
+    return feed_group(seat.call, seat.feed, masked=seat.masked)
 
 
 def state_of(shared: SharedCall) -> dict[str, Any]:
@@ -47,33 +53,36 @@ class Audience:
 
     def __init__(self, bus: Bus, sockets: Sockets, tasks: asyncio.TaskGroup) -> None:
         self._sockets = sockets
+        self._masked: Counter[tuple[str, str]] = Counter()  # seats that want a feed masked
         self.fanout = Fanout(bus, self._emit_caption, tasks)
 
     async def enter(self, seat: Seat) -> None:
         """What is published from now on reaches the seat."""
         await self.fanout.follow(seat.call, seat.feed)
         await self._sockets.enter(seat.socket, call_group(seat.call))
-        await self._sockets.enter(seat.socket, feed_group(seat.call, seat.feed))
+        await self._enter_feed(seat)
 
     async def leave(self, seat: Seat) -> None:
         """Nothing more reaches the seat."""
         self.fanout.unfollow(seat.call, seat.feed)
-        await self._leave_groups(seat)
+        await self._leave_feed(seat)
+        await self._sockets.leave(seat.socket, call_group(seat.call))
 
-    async def change_feed(self, seat: Seat, feed: str) -> None:
-        """Let a seat read another feed."""
+    async def change_feed(self, seat: Seat, feed: str, *, masked: bool) -> None:
+        """Let a seat read another feed, or read it otherwise."""
         await self.fanout.follow(seat.call, feed)
-        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
+        await self._leave_feed(seat)
         self.fanout.unfollow(seat.call, seat.feed)
-        seat.feed = feed
-        await self._sockets.enter(seat.socket, feed_group(seat.call, feed))
+        seat.feed, seat.masked = feed, masked
+        await self._enter_feed(seat)
 
     async def dismiss(self, room: Room) -> None:
         """The call has ended: everybody is told, behind the last caption."""
         await self.fanout.finish(room.call)
         await self._tell_state(room)
         for seat in list(room.seats.values()):
-            await self._leave_groups(seat)
+            await self._leave_feed(seat)
+            await self._sockets.leave(seat.socket, call_group(seat.call))
 
     async def ask_for_offer(self, seat: Seat, reason: str) -> None:
         """Nobody has the participant's audio any more."""
@@ -119,11 +128,20 @@ class Audience:
     async def _tell_state(self, room: Room) -> None:
         await self._sockets.emit("call:state", state_of(room.shared), call_group(room.call))
 
-    async def _leave_groups(self, seat: Seat) -> None:
-        await self._sockets.leave(seat.socket, feed_group(seat.call, seat.feed))
-        await self._sockets.leave(seat.socket, call_group(seat.call))
+    async def _enter_feed(self, seat: Seat) -> None:
+        self._masked[seat.call, seat.feed] += seat.masked
+        await self._sockets.enter(seat.socket, _group_of(seat))
+
+    async def _leave_feed(self, seat: Seat) -> None:
+        key = (seat.call, seat.feed)
+        self._masked[key] -= seat.masked
+        if not self._masked[key]:
+            del self._masked[key]
+        await self._sockets.leave(seat.socket, _group_of(seat))
 
     async def _emit_caption(self, caption: Caption) -> None:
-        await self._sockets.emit(
-            "caption", caption.to_wire(), feed_group(caption.call, caption.feed)
-        )
+        call, feed = caption.call, caption.feed
+        await self._sockets.emit("caption", caption.to_wire(), feed_group(call, feed))
+        if (call, feed) in self._masked:
+            group = feed_group(call, feed, masked=True)
+            await self._sockets.emit("caption", masked(caption).to_wire(), group)

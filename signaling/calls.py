@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from captions.profanity import masked
 from captions.types import SPOKEN
 from signaling.audience import Sockets, state_of
 from signaling.bus import Bus, Letter
@@ -20,6 +21,7 @@ from signaling.errors import ContractError
 from signaling.lifecycle import CallEnded
 from signaling.messages import (
     Candidate,
+    ChangeCall,
     CreateCall,
     Join,
     Offer,
@@ -114,6 +116,22 @@ class Calls:
             records = await self._store.calls(limit)
         return [await self.describe(record.call) for record in records]
 
+    async def change(self, call: str, request: ChangeCall) -> SharedCall:
+        """Change the settings of a call that goes on; `conflict` where it does not."""
+        await self.describe(call)
+        changes = request.model_dump(exclude_none=True)
+
+        def changed(now: SharedCall | None) -> SharedCall:
+            if now is None or now.ending_since_ms is not None:
+                raise CallEnded
+            settings = {**now.record.settings, **changes}
+            return replace(now, record=replace(now.record, settings=settings))
+
+        async with self._rooms.lock(call):
+            shared = await self._rooms.set(call, changed)
+            await self._store.save_call(shared.record)
+        return shared
+
     async def end(self, call: str) -> None:
         """End a call for everybody; what was being said becomes final first."""
         async with self._rooms.lock(call):
@@ -158,13 +176,13 @@ class Calls:
         async with self._rooms.lock(message.call):
             room = await self._rooms.open(message.call)
             await self._rooms.place(room)
-            settings = room.shared.record.settings
             participant = Participant(
                 id=who.subject or f"p-{secrets.token_hex(6)}",
                 name=message.name or who.name or "Guest",
-                language=message.language or str(settings.get("language", "auto")),
+                language=message.language or self._rooms.lifecycle.language(room.shared),
             )
-            seat = Seat(socket, room.call, message.captions_language, participant.id)
+            mask = message.profanity == "mask"
+            seat = Seat(socket, room.call, message.captions_language, participant.id, masked=mask)
             answer = await self._sit(room, seat, participant, message.since)
             return seat, {
                 "participant": participant.id,
@@ -176,7 +194,8 @@ class Calls:
     async def _watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
             room = await self._rooms.open(message.call)
-            seat = Seat(socket, room.call, message.captions_language)
+            mask = message.profanity == "mask"
+            seat = Seat(socket, room.call, message.captions_language, masked=mask)
             return seat, await self._sit(room, seat, None, message.since)
 
     async def welcome(self, seat: Seat) -> None:
@@ -189,8 +208,11 @@ class Calls:
             room = self._room(seat)
             if seat.participant is not None:
                 await self._rooms.describe(room, seat.participant, message)
-            if message.captions_language and message.captions_language != seat.feed:
-                await self._rooms.audience.change_feed(seat, message.captions_language)
+            feed = message.captions_language or seat.feed
+            mask = message.profanity == "mask" if message.profanity else seat.masked
+            if (feed, mask) != (seat.feed, seat.masked):
+                await self._rooms.audience.change_feed(seat, feed, masked=mask)
+                await self._rooms.tell_readers(room)
             if seat.participant is None:
                 return {}
             return {"participant": self._participant(seat).to_wire()}
@@ -205,6 +227,8 @@ class Calls:
     async def since(self, seat: Seat, seq: int) -> dict[str, Any]:
         """Finals of the seat's feed after `seq`."""
         captions = await self._transcripts.since(seat.call, seat.feed, seq)
+        if seat.masked:
+            captions = [masked(caption) for caption in captions]
         newest = captions[-1].seq if captions else None
         return {
             "captions": [caption.to_wire() for caption in captions],

@@ -65,10 +65,12 @@ class Gateway:
         origins: list[str],
         voices: Path | None = None,
         ends_calls: bool = False,
+        language: str = "auto",
         watch: Callable[[asyncio.TaskGroup], NodeWatch] | None = None,
     ) -> None:
         """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
 
+        `language` is the BCP 47 tag of who does not say theirs, in a call that does not either.
         `watch` makes what tells of nodes that die, where they are other processes.
         """
         self.id = gateway_id
@@ -90,6 +92,7 @@ class Gateway:
             nodes=nodes,
             store=store,
             transcripts=self._transcripts,
+            language=language,
         )
         self._rooms = Rooms(
             gateway=gateway_id,
@@ -129,6 +132,7 @@ class Gateway:
             health=health,
             metrics=metrics,
             voices=voices,
+            language=language,
         ).add_routes(self._app)
         Whip(
             sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
@@ -197,6 +201,8 @@ class Gateway:
             streams=sum(node.status.streams for node in nodes),
             capacity=sum(node.status.capacity for node in nodes),
             takes_calls=any(node.takes_calls for node in nodes),
+            english_only=bool(nodes) and all(node.status.english_only for node in nodes),
+            targets=frozenset().union(*(node.status.targets for node in nodes)),
             known_at=time.monotonic(),
         )
 

@@ -47,11 +47,17 @@ class HasStreams(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All nodes together, as a gateway last heard of them. `known_at` is by time.monotonic."""
+    """All nodes together, as a gateway last heard of them. `known_at` is by time.monotonic.
+
+    `english_only`: no model recognizes anything else. `targets` are the languages that captions
+    are translated into, by ISO 639-1.
+    """
 
     streams: int = 0
     capacity: int = 0
     takes_calls: bool = False
+    english_only: bool = False
+    targets: frozenset[str] = frozenset()
     known_at: float = -math.inf
 
     @property

@@ -18,7 +18,7 @@ from signaling.bearer import bearer
 from signaling.calls import Calls
 from signaling.errors import HTTP_STATUS, ContractError
 from signaling.health import Health
-from signaling.messages import CreateCall, Feed, Id, checked
+from signaling.messages import ChangeCall, CreateCall, Feed, Id, checked
 from signaling.metrics import CONTENT_TYPE, Metrics
 from signaling.room import call_to_wire
 from signaling.store import Search, TranscriptStore
@@ -113,8 +113,13 @@ class Api:
         health: Health,
         metrics: Metrics,
         voices: Path | None,
+        language: str = "auto",
     ) -> None:
-        """`voices` is a folder of recordings for the page's recorded speaker."""
+        """`voices` is a folder of recordings for the page's recorded speaker.
+
+        `language` is the BCP 47 tag of who does not say what they speak.
+        """
+        self._language = language
         self._calls = calls
         self._store = store
         self._transcripts = transcripts
@@ -129,11 +134,13 @@ class Api:
         app.router.add_post("/api/calls", self.create_call)
         app.router.add_get("/api/calls", self.list_calls)
         app.router.add_get("/api/calls/{call}", self.get_call)
+        app.router.add_patch("/api/calls/{call}", self.change_call)
         app.router.add_delete("/api/calls/{call}", self.end_call)
         app.router.add_get("/api/calls/{call}/transcript", self.get_transcript)
         app.router.add_delete("/api/calls/{call}/transcript", self.erase_transcript)
         app.router.add_get("/api/transcripts", self.search)
         app.router.add_get("/api/ice-servers", self.ice_servers)
+        app.router.add_get("/api/languages", self.languages)
         app.router.add_get("/health", self.get_health)
         app.router.add_get("/ready", self.get_ready)
         app.router.add_get("/metrics", self.get_metrics)
@@ -175,6 +182,13 @@ class Api:
     async def get_call(self, request: web.Request) -> web.Response:
         """`GET /api/calls/{call}`."""
         return web.json_response(await self._calls.describe(self._call(request, "read")))
+
+    async def change_call(self, request: web.Request) -> web.Response:
+        """`PATCH /api/calls/{call}`."""
+        call = self._call(request, "manage")
+        shared = await self._calls.change(call, checked(ChangeCall, await _json(request)))
+        seq = await self._transcripts.last_seq(call, SPOKEN)
+        return web.json_response(call_to_wire(shared.record, shared, seq))
 
     async def end_call(self, request: web.Request) -> web.Response:
         """`DELETE /api/calls/{call}`."""
@@ -236,6 +250,17 @@ class Api:
         who = self._identify(request, None)
         servers = self._turn.ice_servers(who.subject or "guest")
         return web.json_response({"ice_servers": servers})
+
+    async def languages(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """`GET /api/languages`."""
+        fleet = self._health.fleet
+        return web.json_response(
+            {
+                "language": self._language,
+                "english_only": fleet.english_only,
+                "captions": sorted(fleet.targets),
+            }
+        )
 
     async def get_health(self, request: web.Request) -> web.Response:  # noqa: ARG002
         """`GET /health`."""

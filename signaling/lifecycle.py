@@ -67,13 +67,20 @@ class Lifecycle:
         nodes: NodeDirectory,
         store: TranscriptStore,
         transcripts: Transcripts,
+        language: str = "auto",
     ) -> None:
+        """`language` is the BCP 47 tag of who does not say theirs, in a call that does not."""
         self._bus = bus
         self._registry = registry
         self._presence = presence
         self._nodes = nodes
         self._store = store
         self._transcripts = transcripts
+        self._language = language
+
+    def language(self, shared: SharedCall) -> str:
+        """The BCP 47 tag of participants who do not say what they speak."""
+        return str(shared.record.settings.get("language", self._language))
 
     def node(self, shared: SharedCall) -> NodeApi:
         """The node that has the call; `conflict` before it was placed."""
@@ -342,7 +349,7 @@ class Lifecycle:
 
     async def _join_sfu(self, shared: SharedCall) -> None:
         """Join a call's SFU from its next node; without that it has none."""
-        language = str(shared.record.settings.get("language", "auto"))
+        language = self.language(shared)
         details: Mapping[str, Any] = shared.source_details
         try:
             details = await self.node(shared).start(self.ref(shared), shared.source, language)

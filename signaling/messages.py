@@ -28,7 +28,13 @@ Feed = Annotated[
     str, StringConstraints(pattern=r"^(spoken|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$")
 ]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+Profanity = Literal["keep", "mask"]
 State = Literal["live", "degraded", "recovering", "ended"]
+
+
+Word = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\s,][^\x00-\x1f,]*$")]
+Vocabulary = Annotated[list[Word], Field(max_length=200)]
+"""Words and names that may well be said."""
 
 
 class ClientMessage(BaseModel):
@@ -44,6 +50,7 @@ class Join(ClientMessage):
     name: Name | None = None
     language: Language | None = None
     captions_language: Feed = SPOKEN
+    profanity: Profanity = "keep"
     since: int = Field(default=0, ge=0)
 
 
@@ -52,6 +59,7 @@ class Watch(ClientMessage):
 
     call: Id
     captions_language: Feed = SPOKEN
+    profanity: Profanity = "keep"
     since: int = Field(default=0, ge=0)
 
 
@@ -61,6 +69,7 @@ class Update(ClientMessage):
     name: Name | None = None
     language: Language | None = None
     captions_language: Feed | None = None
+    profanity: Profanity | None = None
     captioned: bool | None = None
     anonymous: bool | None = None
 
@@ -100,11 +109,17 @@ class CreateCall(ClientMessage):
     source: Source = Direct()
     language: Language = "auto"
     captions_languages: list[Feed] = Field(default_factory=list, max_length=16)
-    vocabulary: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
-        default_factory=list, max_length=200
-    )
-    profanity: Literal["keep", "mask"] = "keep"
+    vocabulary: Vocabulary = Field(default_factory=list)
+    profanity: Profanity = "keep"
     retention_days: int | None = Field(default=None, ge=1, le=36500)
+
+
+class ChangeCall(ClientMessage):
+    """`PATCH /api/calls/{call}`: only what is there changes."""
+
+    captions_languages: list[Feed] | None = Field(default=None, max_length=16)
+    vocabulary: Vocabulary | None = None
+    profanity: Profanity | None = None
 
 
 M = TypeVar("M", bound=ClientMessage)
@@ -154,7 +169,7 @@ class Participant:
 
     def updated(self, update: Update) -> Participant:
         """The participant after `call:update`."""
-        fields = update.model_dump(exclude_none=True, exclude={"captions_language"})
+        fields = update.model_dump(exclude_none=True, exclude={"captions_language", "profanity"})
         return replace(self, **fields)
 
 

@@ -6,14 +6,20 @@ One Protocol, one in-process implementation here; whatever passes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+import structlog
+
 from signaling.channels import Channels
+from signaling.errors import Unreachable
 from signaling.messages import CallEvent
 from signaling.shared_call import SharedCall, heard, now_us
+
+log = structlog.get_logger(__name__)
 
 Transition = Callable[[SharedCall | None], SharedCall | None]
 """What a call is to be instead of what it is, None for over (or not begun).
@@ -23,6 +29,9 @@ what it was given changes nothing. It may raise `ContractError`.
 """
 
 _FOLLOWER_QUEUE: Final = 64
+
+_AGAIN_SECONDS: Final = 0.5
+"""How soon a call is followed again that could not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,19 @@ async def tell(presence: Presence, event: CallEvent, epoch: int) -> SharedCall |
     return await presence.change(
         event.call, lambda call: None if call is None else heard(call, event, epoch)
     )
+
+
+async def versions(presence: Presence, call: str) -> AsyncIterator[SharedCall | None]:
+    """The call as it is and each version from then on, whatever becomes of what is shared."""
+    while True:
+        try:
+            async with presence.follow(call) as changes:
+                yield await presence.read(call)
+                async for shared in changes:
+                    yield shared
+        except Unreachable:
+            log.info("call not followed: what is shared is out of reach")
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def successor(call: SharedCall | None, becomes: SharedCall) -> SharedCall:

@@ -19,7 +19,9 @@ HEARTBEAT_SECONDS: Final = 0.5
 class NodeStatus:
     """A node's heartbeat. `streams` and `capacity` count speakers; `url` is its control API.
 
-    `saturated` says that it can caption no more than it does, whatever its capacity.
+    `saturated` says that it can caption no more than it does, whatever its capacity. `english_only`
+    says what its model knows; `translates` are the pairs, as `en-pt` or `*-en`, that it translates
+    without a detour.
     """
 
     id: str
@@ -28,6 +30,13 @@ class NodeStatus:
     draining: bool = False
     url: str = ""
     saturated: bool = False
+    english_only: bool = False
+    translates: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The languages that it translates into."""
+        return frozenset(pair.partition("-")[2] for pair in self.translates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from captions.types import SPOKEN
 from signaling.messages import Participant
 from signaling.shared_call import SharedCall
 from signaling.sources import shown
@@ -18,13 +19,15 @@ from signaling.store import CallRecord
 class Seat:
     """A socket in a call; a watcher's has no participant.
 
-    `taken` says that everybody knows of it, `offered` that its participant sent a `media:offer`.
+    `masked`: it reads without swear words, whatever the call keeps. `taken` says that everybody
+    knows of it, `offered` that its participant sent a `media:offer`.
     """
 
     socket: str
     call: str
     feed: str
     participant: str | None = None
+    masked: bool = False
     taken: bool = False
     offered: bool = False
 
@@ -51,6 +54,11 @@ class Room:
     def seat_of(self, participant: str) -> Seat | None:
         """The socket of a participant, where it is one of this gateway's."""
         return next((s for s in self.seats.values() if s.participant == participant), None)
+
+    @property
+    def feeds(self) -> frozenset[str]:
+        """What the sockets here read beside what is spoken."""
+        return frozenset(seat.feed for seat in self.seats.values() if seat.taken) - {SPOKEN}
 
     @property
     def has_watchers(self) -> bool:

@@ -28,6 +28,7 @@ from signaling.shared_call import (
     settled,
     unseated,
     with_person,
+    with_readers,
     with_watchers,
     without_guest,
 )
@@ -110,9 +111,8 @@ class Rooms:
     async def start(self, room: Room, source: AnySource) -> None:
         """Join the (placed) call at its SFU; `ContractError` where that fails."""
         shared = room.shared
-        language = str(shared.record.settings.get("language", "auto"))
         node, ref = self.lifecycle.node(shared), self.lifecycle.ref(shared)
-        details = await node.start(ref, source, language)
+        details = await node.start(ref, source, self.lifecycle.language(shared))
         await self.change(
             room, lambda now: settled(replace(now, source=source, source_details=dict(details)))
         )
@@ -140,7 +140,8 @@ class Rooms:
                 if person.gateway == self.gateway and who not in now.people
             }
             watched_by = now.watched_by | (known.watched_by & {self.gateway})
-            return settled(replace(now, people={**now.people, **mine}, watched_by=watched_by))
+            now = replace(now, people={**now.people, **mine}, watched_by=watched_by)
+            return settled(with_readers(now, self.gateway, room.feeds))
 
         await self.take(room, await self._presence.change(room.call, restored))
 
@@ -171,6 +172,7 @@ class Rooms:
         else:
             await self._appear(room, seat, participant)
         seat.taken = True
+        await self.tell_readers(room)
 
     async def _appear(self, room: Room, seat: Seat, joining: Participant) -> None:
         known = joining.id in room.shared.people
@@ -205,6 +207,8 @@ class Rooms:
         if room.seats.get(seat.socket) is not seat:
             return
         await self._clear(room, seat)
+        with contained("readers not told"):
+            await self.tell_readers(room)
         who = seat.participant
         if who is None:
             with contained("watchers not counted"):
@@ -261,6 +265,18 @@ class Rooms:
 
         await self.take(room, await self._presence.change(room.call, checked))
 
+    async def set(
+        self, call: str, transition: Callable[[SharedCall | None], SharedCall]
+    ) -> SharedCall:
+        """Change a call, whether or not this gateway has anybody in it."""
+        shared = await self._presence.change(call, transition)
+        if shared is None:
+            raise CallEnded
+        room = self.live.get(call)
+        if room:
+            await self.take(room, shared)
+        return shared
+
     async def take(self, room: Room, shared: SharedCall | None) -> None:
         """Take a version of the call, and tell the sockets here what is new; None: it is over."""
         async with room.taking:
@@ -307,7 +323,8 @@ class Rooms:
                 self._tasks.create_task(self._return(room, seat, who))
             elif person and (person.gateway, person.socket) != (self.gateway, seat.socket):
                 await self._clear(room, seat)
-        if room.has_watchers and self.gateway in before.watched_by - room.shared.watched_by:
+        watched = self.gateway in before.watched_by - room.shared.watched_by
+        if (room.has_watchers and watched) or self._reads_otherwise(room):
             self._tasks.create_task(self._return(room, None, None))
 
     async def _return(self, room: Room, seat: Seat | None, participant: Participant | None) -> None:
@@ -316,6 +333,7 @@ class Rooms:
                 with contained("somebody taken for gone not back"):
                     if seat is None or participant is None:
                         await self._tell_watchers(room)
+                        await self.tell_readers(room)
                     elif room.seats.get(seat.socket) is seat:
                         await self._reappear(room, seat, participant)
 
@@ -339,6 +357,15 @@ class Rooms:
         any_left = room.has_watchers
         if (self.gateway in room.shared.watched_by) != any_left:
             await self.change(room, lambda now: with_watchers(now, self.gateway, any_left=any_left))
+
+    async def tell_readers(self, room: Room) -> None:
+        """Tell the call's node what is read here, where that has changed."""
+        if self._reads_otherwise(room):
+            feeds = room.feeds
+            await self.change(room, lambda now: with_readers(now, self.gateway, feeds))
+
+    def _reads_otherwise(self, room: Room) -> bool:
+        return room.shared.reads.get(self.gateway, frozenset()) != room.feeds
 
     def _unfollow_unused(self, room: Room) -> None:
         """A call that goes on elsewhere is none of this gateway's business any more."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from captions.types import SPOKEN
 from signaling.messages import (
     Arrived,
     CallEvent,
@@ -69,7 +70,8 @@ class SharedCall:
 
     `node` is None until it has been placed, or while no node has room for it; a later `epoch`
     is a later owner. `created` says that its settings were chosen, by `POST /api/calls`.
-    `watched_by` are the gateways that have watchers in it, `awaited` the participants whose
+    `watched_by` are the gateways that have watchers in it, `reads` the feeds that sockets of each
+    gateway read beside what is spoken, `awaited` the participants whose
     audio the present node has not got yet, though the one before had. `leaving` is the node
     that still speaks the last words of a call that was moved without need (a drain). Times are
     milliseconds since the Unix epoch, `interrupted_at_ms` the last sign of life of a node that
@@ -89,6 +91,7 @@ class SharedCall:
     reason: str | None = None
     people: Mapping[str, Person] = field(default_factory=dict)
     watched_by: frozenset[str] = frozenset()
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
     awaited: frozenset[str] = frozenset()
     leaving: tuple[str, int] | None = None
     interrupted_at_ms: int | None = None
@@ -117,6 +120,12 @@ class SharedCall:
     def participants(self) -> dict[str, Participant]:
         """Who is in it, by id."""
         return {who: person.participant for who, person in self.people.items()}
+
+    @property
+    def feeds(self) -> frozenset[str]:
+        """The languages that its captions are wanted in, beside what is spoken."""
+        always = self.record.settings.get("captions_languages", ())
+        return frozenset(always).union(*self.reads.values()) - {SPOKEN}
 
     @property
     def captioning(self) -> bool:
@@ -208,6 +217,7 @@ def without_guest(call: SharedCall, who: str) -> SharedCall:
 
 def without_gateway(call: SharedCall, gateway: str) -> SharedCall:
     """A gateway died: its sockets are gone with it."""
+    call = with_readers(call, gateway, frozenset())
     call = replace(call, watched_by=call.watched_by - {gateway})
     for who, person in list(call.people.items()):
         if person.gateway == gateway and person.socket:
@@ -219,6 +229,12 @@ def with_watchers(call: SharedCall, gateway: str, *, any_left: bool) -> SharedCa
     """A gateway has watchers in it, or none any more."""
     watched_by = call.watched_by | {gateway} if any_left else call.watched_by - {gateway}
     return settled(replace(call, watched_by=watched_by))
+
+
+def with_readers(call: SharedCall, gateway: str, feeds: frozenset[str]) -> SharedCall:
+    """What a gateway's sockets read beside what is spoken."""
+    reads = {name: read for name, read in call.reads.items() if name != gateway}
+    return replace(call, reads={**reads, gateway: feeds} if feeds else reads)
 
 
 def placed(call: SharedCall, node: str, epoch: int) -> SharedCall:

@@ -63,11 +63,10 @@ class WhipSessions:
             room = await self._rooms.open(call)
             _check_place(room.shared, participant)
             await self._rooms.place(room)
-            settings = room.shared.record.settings
             joining = Participant(
                 id=participant,
                 name=who.name or name or "Guest",
-                language=language or str(settings.get("language", "auto")),
+                language=language or self._rooms.lifecycle.language(room.shared),
             )
             answer = await self._connect(room, joining, session, offer)
             for made in [m for m in self._made if _replaces(session, m)]:

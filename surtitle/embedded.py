@@ -26,6 +26,7 @@ from surtitle.readings import node_readings
 from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import VOICES, Settings
 from surtitle.sources import sources
+from surtitle.translators import start_translators
 from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
         bus, presence, metrics = MemoryBus(), MemoryPresence(), Metrics()
         registry = MemoryRegistry(lease_seconds=math.inf)  # they live and die with this process
         engine, final_engine = await start_recognizers(settings, stack)
+        translation = await start_translators(settings, stack)
         device = engine.info.device
         node = await stack.enter_async_context(
             Node(
@@ -74,6 +76,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=presence,
                 sources=sources(allow, addresses),
                 final_engine=final_engine,
+                translation=translation,
                 rules=scheduler_rules(settings, device),
             )
         )
@@ -101,5 +104,6 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 origins=list(settings.origins),
                 voices=VOICES,
                 ends_calls=True,
+                language=settings.language,
             )
         )

@@ -69,6 +69,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 metrics=Metrics(),
                 origins=list(settings.origins),
                 voices=VOICES,
+                language=settings.language,
                 watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

@@ -25,6 +25,7 @@ from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import Settings, UserError
 from surtitle.shared import shared
 from surtitle.sources import sources
+from surtitle.translators import start_translators
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ async def serve_node(settings: Settings) -> AsyncIterator[RunningNode]:
         common = await stack.enter_async_context(shared(settings))
         await _check_name(common.registry, settings.node_id)
         engine, final_engine = await start_recognizers(settings, stack)
+        translation = await start_translators(settings, stack)
         device = engine.info.device
         node = Node(
             node_id=settings.node_id,
@@ -72,6 +74,7 @@ async def serve_node(settings: Settings) -> AsyncIterator[RunningNode]:
             presence=common.presence,
             sources=sources(allow, addresses),
             final_engine=final_engine,
+            translation=translation,
             rules=scheduler_rules(settings, device),
             drain_seconds=DRAIN_SECONDS,
         )

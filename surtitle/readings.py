@@ -50,6 +50,14 @@ def node_readings(node: Node) -> Iterable[Reading]:
         sum(engine.cpu_seconds for engine in engines),
     )
     yield "recognizer_failures_total", "Windows never recognized.", done.failures
+    translation = node.translation
+    yield "translations_total", "Texts translated, partials included.", translation.texts
+    yield "translations_failed_total", "Texts that no translator could do.", translation.failed
+    yield (
+        "translator_restarts_total",
+        "Translator processes replaced.",
+        sum(translator.restarts for translator in translation.translators),
+    )
     received = node.received
     yield "rtp_packets_total", "RTP packets received.", received.packets
     yield "rtp_packets_lost_total", "RTP packets that did not come in time.", received.lost

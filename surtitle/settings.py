@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from typing import Final
 from media.allowlist import AllowList
 
 _MOST_WORKERS: Final = 4
+
+_TAG: Final = re.compile(r"auto|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 VOICES: Final = Path(__file__).parent / "voices"
 """Our own recordings, for the demo and the page's recorded speaker."""
@@ -44,6 +47,8 @@ class Settings:
 
     `capacity` is in speakers, 0 for what the machine suggests. Without a `final_model` the model
     makes finals, too. `control_url` is where gateways reach a node; by itself where it listens.
+    `language` is of who does not say what they speak; without `translators` those that are
+    installed translate.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +68,8 @@ class Settings:
     redis: str = ""
     mongo: str = ""
     control_url: str = ""
+    language: str = "auto"
+    translators: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""
@@ -70,6 +77,10 @@ class Settings:
             raise SettingsError(
                 f"--host {self.host} can be reached from other machines, so --secret must be set "
                 "(SURTITLE_SECRET): without one everybody may do everything."
+            )
+        if not _TAG.fullmatch(self.language):
+            raise SettingsError(
+                f"--language {self.language!r} is no language: auto, or a tag such as de or pt-BR."
             )
         try:
             AllowList(self.sfu)

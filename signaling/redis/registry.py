@@ -105,4 +105,6 @@ class RedisRegistry:
 @lru_cache(maxsize=4096)
 def _status(text: str) -> NodeStatus:
     """Of thousands of nodes most say what they said half a second ago."""
-    return NodeStatus(**json.loads(text))
+    fields = json.loads(text)
+    translates = fields.get("translates", ())  # a node of before says nothing of it
+    return NodeStatus(**fields | {"translates": tuple(translates)})

@@ -61,6 +61,7 @@ def fields_of(call: SharedCall, seal: Seal) -> Fields:
         "state": call.state,
         "reason": call.reason,
         "watched_by": sorted(call.watched_by),
+        "reads": {gateway: sorted(feeds) for gateway, feeds in call.reads.items()},
         "awaited": sorted(call.awaited),
         "leaving": call.leaving,
         "interrupted_at_ms": call.interrupted_at_ms,
@@ -85,6 +86,8 @@ def call_of(fields: Mapping[str, str], seal: Seal) -> SharedCall | None:
     whole = json.loads(fields["call"])
     whole["record"] = CallRecord(**whole["record"])
     whole["watched_by"] = frozenset(whole["watched_by"])
+    reads = whole.get("reads", {})  # a gateway of before writes none
+    whole["reads"] = {gateway: frozenset(feeds) for gateway, feeds in reads.items()}
     whole["awaited"] = frozenset(whole["awaited"])
     whole["leaving"] = tuple(whole["leaving"]) if whole["leaving"] else None
     if "source" in fields:

@@ -17,6 +17,8 @@ from tests.recordings import ROOT
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PICTURES = ROOT / "tests" / "e2e" / "out"
+PHONE, DESKTOP = {"width": 390, "height": 780}, {"width": 1280, "height": 800}
 
 
 async def say(url: str, call: str, *speakers: str) -> None:
@@ -27,8 +29,10 @@ async def say(url: str, call: str, *speakers: str) -> None:
             await peer.until(lambda p: p.finals(p.id))
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds, by rule and element."""
+async def violations(page: Page, screen: str) -> list[str]:
+    """What axe-core finds, by rule and element. A picture of the screen is kept."""
+    size = "phone" if page.viewport_size == PHONE else "desktop"
+    await page.screenshot(path=PICTURES / f"{screen}-{size}.png")
     await page.evaluate(AXE.read_text())
     found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
@@ -58,6 +62,38 @@ async def test_choices_about_captions_are_kept_over_a_reload(server):
         await expect(page.locator("#pref-partials")).not_to_be_checked()
         family = await overlay.evaluate("element => getComputedStyle(element).fontFamily")
         assert "serif" in family
+
+
+async def test_a_viewer_reads_in_another_language_beside_the_original_and_keeps_it(server):
+    call = new_call()
+    async with browser() as page:
+        await join(page, server.url, call, "Rita", microphone=False)
+        await page.click("#settings-button")
+        await page.select_option("#captions-language", "pt")
+        await page.keyboard.press("Escape")
+        await say(server.url, call, "Ada")
+        final = page.get_by_test_id("panel").get_by_test_id("final").first
+        await expect(final.locator(".text")).to_have_attribute("lang", "pt", timeout=30_000)
+        original = final.locator(".original")
+        await expect(original).to_have_attribute("lang", "en")
+        said = await original.inner_text()
+        assert said
+        assert await final.locator(".text").inner_text() != said
+        transcript = page.locator("#transcript a").first
+        await expect(transcript).to_have_attribute("href", re.compile("language=pt"))
+        await join(page, server.url, call, "Rita", microphone=False)
+        await expect(final.locator(".text")).to_have_attribute("lang", "pt")
+        await page.click("#settings-button")
+        await expect(page.locator("#captions-language")).to_have_value("pt")
+        await page.select_option("#captions-language", "spoken")
+        await expect(final.locator(".text")).to_have_attribute("lang", "en")
+        await expect(final.locator(".original")).to_have_count(0)
+
+
+async def test_who_joins_a_server_that_knows_english_only_is_told_before(server):
+    async with browser() as page:
+        await page.goto(server.url)
+        await expect(page.locator("#language-note")).to_be_visible()
 
 
 async def test_captions_are_moved_by_keys_and_by_hand_and_stay_there(server):
@@ -168,10 +204,12 @@ async def test_who_wants_no_captions_on_joining_sends_no_speech(server, tmp_path
         await peer.until(lambda p: any(c["speaker"] == "Sam" for c in p.captions))
 
 
-async def test_past_calls_are_searched_read_and_erased(server):
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_past_calls_are_searched_read_and_erased(server, size):
     call = new_call()
     await say(server.url, call, "Ada", "Joe")
     async with browser() as page:
+        await page.set_viewport_size(size)
         await page.goto(f"{server.url}/search")
         await page.select_option("#call", call)
         results = page.get_by_test_id("result")
@@ -181,13 +219,13 @@ async def test_past_calls_are_searched_read_and_erased(server):
         await page.fill("#query", "words")
         await page.keyboard.press("Enter")
         await expect(results.locator("mark").first).to_have_text("words")
-        assert await violations(page) == []
+        assert await violations(page, "search") == []
         await results.first.locator("button").click()
         await expect(page.locator("#transcript-title")).to_have_text(call)
         await expect(page.locator("#finals .wanted .text")).to_contain_text("words")
-        assert await violations(page) == []
+        assert await violations(page, "transcript") == []
         await page.click("#erase")
-        assert await violations(page) == []
+        assert await violations(page, "erase") == []
         await page.click("text=Keep it")
         await expect(page.locator("#finals .final").first).to_be_visible()
         await page.click("#erase")
@@ -199,19 +237,24 @@ async def test_past_calls_are_searched_read_and_erased(server):
         await expect(page.locator("#message")).to_have_text("Nothing was found.")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_every_screen_of_a_call_is_accessible(server, width):
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_every_screen_of_a_call_is_accessible(server, size):
     call = new_call()
     await say(server.url, call, "Ada")
     async with browser() as page:
-        await page.set_viewport_size({"width": width, "height": 800})
+        await page.set_viewport_size(size)
         await page.goto(f"{server.url}/?call={call}")
-        assert await violations(page) == []
+        assert await violations(page, "join") == []
         await join(page, server.url, call, "Anna", microphone=False)
         await expect(page.get_by_test_id("final").first).to_be_visible(timeout=30_000)
-        assert await violations(page) == []
+        await say(server.url, call, "Joe")
+        await expect(page.get_by_test_id("overlay").locator(".caption").first).to_be_visible()
+        assert await violations(page, "call") == []
         await page.click("#settings-button")
-        assert await violations(page) == []
+        assert await violations(page, "settings") == []
+        await page.goto(f"{server.url}/docs")
+        await expect(page.get_by_text("call:watch").first).to_be_visible()
+        assert await violations(page, "docs") == []
 
 
 async def test_a_call_is_joined_read_and_left_by_keyboard_alone(server):

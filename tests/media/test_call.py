@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from captions.types import Caption
+from captions.translation import Translation
+from captions.types import SPOKEN, Caption
+from captions.window import ModelInfo
 from media import call as call_module
 from media.call import NodeCall
 from media.captions_back import MOST_WAITING, CaptionsBack
@@ -35,6 +37,7 @@ from signaling.shared_call import Person, SharedCall, placed, with_person
 from signaling.sources import Rtp
 from signaling.store import CallRecord
 from tests.media.test_sdp import CHROME
+from tests.signaling.bus_contract import final
 
 REF = CallRef("c", 1, 0)
 
@@ -115,7 +118,8 @@ async def a_call(monkeypatch, ref: CallRef = REF) -> AsyncIterator[World]:
         bus=bus,
         presence=presence,
         counts=NodeCounts(),
-        whisper_language=lambda tag: None if tag == "auto" else tag,
+        model=ModelInfo("scripted", ("en", "de"), "cpu", 0.0),
+        translation=Translation(),
     )
     w = World(call, presence, bus)
     monkeypatch.setattr(call_module, "tell", w.tell)
@@ -123,6 +127,30 @@ async def a_call(monkeypatch, ref: CallRef = REF) -> AsyncIterator[World]:
     async with asyncio.timeout(5):
         await call.close()
         await w.running
+
+
+async def test_a_call_is_captioned_as_it_is_set_from_then_on(monkeypatch):
+    def with_settings(settings):
+        def changed(now):
+            return replace(now, record=replace(now.record, settings=settings))
+
+        return changed
+
+    async with a_call(monkeypatch) as w:
+        await w.presence.change("c", with_settings({"profanity": "mask", "vocabulary": ["Ada"]}))
+        await w.call.attach(Sfu(), "en")
+        w.call._said(swearing := final("u-1", "oh shit", call="c", participant="p-anna"))
+        while not (said := await w.bus.since("c", SPOKEN, 0)):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert said[0].text == "oh s***"
+        speaker = w.call._new_speaker(Participant("p-anna", "Anna"), Track())
+        assert speaker.vocabulary == ("Ada",)
+        await w.presence.change("c", with_settings({}))
+        await asyncio.sleep(0.01)
+        w.call._said(replace(swearing, utterance="u-2"))
+        while len(said := await w.bus.since("c", SPOKEN, 0)) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert said[1].text == "oh shit"
 
 
 async def test_what_an_sfu_tells_reaches_the_gateways_in_order(monkeypatch):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from captions.load import Level
 from captions.waiting import Request
-from captions.window import Window
+from captions.window import ModelInfo, Window
 from media import node as node_module
 from media.call import NodeCall
 from media.condition import recognizer_state, trouble
@@ -36,7 +35,7 @@ class Engine:
         self.state = "ready"
         self.workers = 1
         self.restarts = 0
-        self.info = SimpleNamespace(languages=("en",))
+        self.info = ModelInfo("scripted", ("en",), "cpu", 0.0)
 
     async def recognize(self, windows):
         await asyncio.Event().wait()

@@ -333,3 +333,29 @@ async def test_fenced_is_told_apart_from_not_there(monkeypatch):
         while not w.publisher.fenced:  # noqa: ASYNC110 - it is a property
             await asyncio.sleep(0)
     assert w.bus.tried == 1
+
+
+async def test_a_partial_takes_the_place_of_one_of_its_own_feed_only():
+    bus = Bus()
+    await bus.open_call(CALL, 1, {})
+    publisher = Publisher(call=REF, bus=bus, counts=NodeCounts())
+    publisher.put(partial("u-1", 1))
+    publisher.put(partial("u-1", 1, feed="en"))
+    publisher.put(partial("u-1", 2))
+    publisher.close()
+    await publisher.run()
+    assert [(c.feed, c.revision) for c in bus.published] == [("en", 1), (SPOKEN, 2)]
+
+
+async def test_each_feed_has_its_finals_kept_for_a_bus_that_loses_its_memory():
+    bus = Bus()
+    await bus.open_call(CALL, 1, {})
+    publisher = Publisher(call=REF, bus=bus, counts=NodeCounts())
+    for n in range(KEPT_FINALS):
+        publisher.put(final(f"u-{n}"))
+        publisher.put(final(f"u-{n}", feed="pt", language="pt"))
+    publisher.close()
+    await publisher.run()
+    publisher.restore()
+    await publisher.run()
+    assert len(bus.restored[0]) == 2 * KEPT_FINALS

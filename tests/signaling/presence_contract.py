@@ -92,6 +92,7 @@ class PresenceContract:
             reason="why",
             people={"p-anna": ANNA, "p-ben": ben},
             watched_by=frozenset({"g1", "g2"}),
+            reads={"g1": frozenset({"de", "pt-BR"})},
             awaited=frozenset({"p-anna"}),
             leaving=("node-0", 7),
             interrupted_at_ms=1,

@@ -12,6 +12,7 @@ from signaling.errors import ContractError
 from signaling.messages import (
     CallHealth,
     Candidate,
+    ChangeCall,
     CreateCall,
     Publishing,
     Signal,
@@ -168,6 +169,78 @@ async def test_who_changes_the_feed_reads_the_new_one_and_not_the_old(tmp_path):
         await w.calls.end("a")
         assert [c["feed"] for c in w.sockets.heard("s1", "caption")] == ["de"]
         nothing_left(w)
+
+
+async def test_what_people_read_is_shared_while_they_read_it(tmp_path):
+    async with world(tmp_path) as w:
+
+        async def feeds():
+            return (await w.presence.read("a")).feeds
+
+        anna = await w.join("s1", captions_language="de")
+        assert await feeds() == {"de"}
+        ben = await w.join("s2", captions_language="de")
+        watcher, _ = await w.calls.watch("s3", Watch(call="a", captions_language="pt"))
+        assert await feeds() == {"de", "pt"}
+        await w.calls.update(anna, Update(captions_language="fr"))
+        assert await feeds() == {"de", "pt", "fr"}
+        await w.calls.leave(ben)
+        await w.calls.leave(watcher)
+        assert await feeds() == {"fr"}
+        await w.calls.update(anna, Update(captions_language="spoken"))
+        assert await feeds() == set()
+
+
+async def test_a_call_may_want_languages_whoever_reads_them(tmp_path):
+    async with world(tmp_path) as w:
+        await w.calls.create(CreateCall(call="a", captions_languages=["pt"]))
+        assert (await w.presence.read("a")).feeds == {"pt"}
+
+
+async def test_who_wants_no_swear_words_reads_none_and_the_others_do(tmp_path):
+    async with world(tmp_path) as w:
+        anna = await w.join("s1", profanity="mask")
+        await w.join("s2")
+        ref = w.calls.live["a"].shared.ref
+        await w.bus.publish_final(ref.epoch, final("u1", "oh shit", call="a"))
+        await w.settled()
+        assert [c["text"] for c in w.sockets.heard("s1", "caption")] == ["oh s***"]
+        assert [c["text"] for c in w.sockets.heard("s2", "caption")] == ["oh shit"]
+        since = await w.calls.since(anna, 0)
+        assert [c["text"] for c in since["captions"]] == ["oh s***"]
+        await w.calls.update(anna, Update(profanity="keep"))
+        await w.bus.publish_final(ref.epoch, final("u2", "shit again", call="a"))
+        await w.settled()
+        assert [c["text"] for c in w.sockets.heard("s1", "caption")] == ["oh s***", "shit again"]
+        await w.calls.update(anna, Update(profanity="mask", captions_language="de"))
+        await w.bus.publish_final(
+            ref.epoch, final("u1", "arsch", call="a", feed="de", language="de")
+        )
+        await w.calls.end("a")
+        assert w.sockets.heard("s1", "caption")[-1]["text"] == "a****"
+        assert not w.rooms.audience._masked
+        nothing_left(w)
+
+
+async def test_settings_of_a_call_that_goes_on_can_be_changed_and_are_kept(tmp_path):
+    async with world(tmp_path) as w:
+        await w.calls.create(CreateCall(call="a", vocabulary=["Okonkwo"], language="en"))
+        await w.calls.change("a", ChangeCall(profanity="mask", captions_languages=["pt"]))
+        shared = await w.presence.read("a")
+        expected = {
+            "vocabulary": ["Okonkwo"],
+            "language": "en",
+            "profanity": "mask",
+            "captions_languages": ["pt"],
+        }
+        assert dict(shared.record.settings) == expected
+        assert dict((await w.store.call("a")).settings) == expected
+        assert w.calls.live["a"].shared.feeds == {"pt"}
+        await w.calls.end("a")
+        for call, code in (("a", "conflict"), ("b", "not_found")):
+            with pytest.raises(ContractError) as refused:
+                await w.calls.change(call, ChangeCall(profanity="keep"))
+            assert code_of(refused) == code
 
 
 # --- at once --------------------------------------------------------------------------------

@@ -115,6 +115,19 @@ async def test_a_call_without_an_id_gets_one(http):
     assert all(re.fullmatch(r"[A-Za-z0-9_.:-]{1,128}", call) for call in calls)
 
 
+async def test_the_settings_of_a_call_are_changed_while_it_goes_on(http):
+    created = await (await http.post("/api/calls", json={"language": "de"})).json()
+    path = f"/api/calls/{created['call']}"
+    reply = await http.patch(path, json={"vocabulary": ["Okonkwo"], "profanity": "mask"})
+    assert reply.status == 200
+    assert (await reply.json())["language"] == "de"
+    for wrong in ({"vocabulary": ["a,b"]}, {"vocabulary": [" "]}, {"profanity": "shout"}, []):
+        assert await refusal(await http.patch(path, json=wrong)) == (400, "invalid")
+    assert (await http.delete(path)).status == 204
+    assert await refusal(await http.patch(path, json={})) == (409, "conflict")
+    assert await refusal(await http.patch("/api/calls/never", json={})) == (404, "not_found")
+
+
 async def test_creating_a_call_again_is_the_same_call_and_with_other_settings_a_conflict(http):
     settings = {"call": new_call(), "language": "de", "vocabulary": ["Kubernetes"]}
     first = await http.post("/api/calls", json=settings)
@@ -199,7 +212,7 @@ async def test_a_bad_id_is_invalid(server, call, rest):
     ("method", "path", "allowed"),
     [
         ("PUT", "/api/calls", {"GET", "HEAD", "POST"}),
-        ("PATCH", "/api/calls/a", {"GET", "HEAD", "DELETE"}),
+        ("PUT", "/api/calls/a", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("POST", "/api/calls/a/transcript", {"GET", "HEAD", "DELETE"}),
         ("DELETE", "/health", {"GET", "HEAD"}),
         ("POST", "/", {"GET", "HEAD"}),

@@ -338,13 +338,14 @@ async def test_who_was_taken_for_gone_with_a_gateway_that_lives_is_back(tmp_path
     async with cluster(tmp_path) as c:
         await c["g1"].join("s1", "anna")
         await c["g2"].join("s2", "ben")
-        await c["g2"].calls.watch("s3", Watch(call="a"))
+        await c["g2"].calls.watch("s3", Watch(call="a", captions_language="de"))
         await c.presence.change("a", lambda now: without_gateway(now, "g2"))
         for _ in range(50):
             await asyncio.sleep(0)
         shared = await c.shared()
         assert set(shared.people) == {"anna", "ben"}
         assert shared.watched_by == {"g2"}
+        assert shared.reads == {"g2": {"de"}}
         told = [s["event"] for s in c["g1"].sockets.heard("s1", "call:participant")]
         assert told == ["joined", "left", "joined"]
         assert set(c["g2"].calls.live["a"].seats) == {"s2", "s3"}

@@ -104,6 +104,7 @@ def test_what_is_left_out_has_the_contract_s_default():
         "name": None,
         "language": None,
         "captions_language": "spoken",
+        "profanity": "keep",
         "since": 0,
     }
     assert checked(Watch, {"call": "a"}).captions_language == "spoken"

@@ -34,6 +34,7 @@ from signaling.shared_call import (
     settled,
     unseated,
     with_person,
+    with_readers,
     with_watchers,
     without_gateway,
     without_guest,
@@ -240,6 +241,17 @@ def test_with_a_gateway_go_its_sockets_and_watchers_and_nobody_else():
     assert set(call.people) == {"ben", "cleo"}
     assert not call.people["cleo"].seated
     assert call.gateways == call.watched_by == {"g2"}
+
+
+def test_a_feed_is_wanted_while_a_living_gateway_s_sockets_read_it_or_the_call_does():
+    call = with_readers(a_call(person("anna")), "g1", frozenset({"de", "pt"}))
+    call = with_readers(call, "g2", frozenset({"pt"}))
+    assert call.feeds == {"de", "pt"}
+    assert without_gateway(call, "g1").feeds == {"pt"}
+    call = with_readers(call, "g2", frozenset())
+    assert set(call.reads) == {"g1"}
+    settings = {"captions_languages": ["fr", "spoken"]}
+    assert replace(call, record=replace(call.record, settings=settings)).feeds == {"de", "pt", "fr"}
 
 
 def test_a_call_is_empty_since_the_last_one_left_and_never_at_an_sfu():

@@ -2,7 +2,7 @@
 
 import { listDevices, type Kind } from "./devices";
 import { byId } from "./dom";
-import { fillLanguages } from "./languages";
+import { fillLanguages, type ServerLanguages } from "./languages";
 import type { Choice } from "./ownmedia";
 import { LevelTest } from "./leveltest";
 import { keep, remember } from "./preferences";
@@ -46,6 +46,14 @@ export class JoinForm {
     }
     void this.refreshDevices();
     if (this.#name.value === "") this.#name.focus();
+  }
+
+  /** What the server knows, for who has not said what they speak. */
+  setLanguages({ english_only: englishOnly, language }: ServerLanguages): void {
+    byId("language-note").hidden = !englishOnly;
+    if (remember("surtitle.language") !== null) return;
+    const tag = language.split("-")[0] ?? "auto";
+    if ([...this.#language.options].some(({ value }) => value === tag)) this.#language.value = tag;
   }
 
   setBusy(busy: boolean): void {

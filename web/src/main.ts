@@ -5,6 +5,7 @@ import { Overlay } from "@surtitle/client/overlay";
 import { Controls } from "./controls";
 import { byId } from "./dom";
 import { JoinForm, type JoinChoice } from "./joinform";
+import { serverLanguages } from "./languages";
 import { Mover } from "./mover";
 import { OwnMedia } from "./ownmedia";
 import { Panel } from "./panel";
@@ -57,6 +58,10 @@ new Mover({
 });
 const form = new JoinForm(address.searchParams.get("call"), (choice) => void join(choice));
 
+void serverLanguages().then((languages) => {
+  form.setLanguages(languages);
+  screen.settings.offerLanguages(languages.captions);
+});
 document.addEventListener("click", () => tiles.playAll());
 byId("invite").addEventListener("click", () => void copyLink("Invite"));
 byId("invite-watch").addEventListener("click", () => void copyLink("Reading"));
@@ -83,7 +88,7 @@ async function join(choice: JoinChoice): Promise<void> {
 function watch(call: string): void {
   if (!isIdentifier(call)) return form.say("The link does not name a call.");
   form.setBusy(true);
-  const reading = new Call({ call, token });
+  const reading = new Call({ call, token, captionsLanguage: screen.settings.feed });
   watching = new Reading(reading, screen, {
     joined: () => {
       document.body.dataset["watching"] = "true";
@@ -109,7 +114,7 @@ function enter(choice: JoinChoice, problems: string[]): void {
 function open(call: string): void {
   document.title = `${call} – Surtitle`;
   byId("call-name").textContent = call;
-  screen.transcript.setCall(call, "spoken");
+  screen.transcript.setCall(call, screen.settings.feed);
   byId("join-screen").hidden = true;
   byId("room").hidden = false;
   document.body.dataset["joined"] = "true";

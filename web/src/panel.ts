@@ -115,6 +115,10 @@ function drawEntry(caption: Caption): HTMLElement {
   const text = create("p", { class: "text", dir: "auto", lang: caption.language }, caption.text);
   const heading = create("p", { class: "heading" }, speaker, " ", time);
   const entry = create("li", { class: "final", "data-testid": "final" }, heading, text);
+  if (caption.source_text) {
+    const original = { class: "original", dir: "auto", lang: caption.source_language };
+    entry.append(create("p", original, caption.source_text));
+  }
   entry.dataset["seq"] = String(caption.seq);
   entry.dataset["participant"] = caption.participant;
   entry.dataset["tint"] = tint(caption.participant);

@@ -21,7 +21,7 @@ export class Room {
   constructor(choice: JoinChoice, token: string | null, own: OwnMedia, screen: Screen, events: ReadingEvents) {
     this.#screen = screen;
     this.#own = own;
-    const call = new Call({ call: choice.call, token });
+    const call = new Call({ call: choice.call, token, captionsLanguage: screen.settings.feed });
     this.#call = call;
     this.#reading = new Reading(call, screen, events);
     this.#audio = new AudioSender(call);

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom";
 import { fillLanguages } from "./languages";
-import { loadPreferences, savePreferences, type Place, type Preferences } from "./preferences";
+import { keep, loadPreferences, remember, savePreferences, type Place, type Preferences } from "./preferences";
 
 export interface SettingsEvents {
   preferences(preferences: Preferences): void;
@@ -13,6 +13,7 @@ export interface SettingsEvents {
 }
 
 const CHOICES = ["size", "lines", "font", "plate", "opacity", "position"] as const;
+const READING = "surtitle.reading";
 const SWITCHES = ["partials", "announce"] as const;
 
 export class Settings {
@@ -25,7 +26,6 @@ export class Settings {
 
   constructor(events: SettingsEvents) {
     this.#events = events;
-    fillLanguages(this.#captionsLanguage);
     fillLanguages(this.#spokenLanguage);
     byId("settings-button").addEventListener("click", () => this.#dialog.showModal());
     this.#dialog.addEventListener("click", (event) => {
@@ -35,7 +35,11 @@ export class Settings {
     for (const name of [...CHOICES, ...SWITCHES]) {
       byId(`pref-${name}`).addEventListener("change", () => this.#read());
     }
-    this.#ask(this.#captionsLanguage, (feed) => events.captionsLanguage(feed));
+    this.#ask(this.#captionsLanguage, async (feed) => {
+      const accepted = await events.captionsLanguage(feed);
+      if (accepted) keep(READING, feed);
+      return accepted;
+    });
     this.#ask(this.#spokenLanguage, (language) => events.spokenLanguage(language));
     this.#anonymous.addEventListener("change", () => {
       const wanted = this.#anonymous.checked;
@@ -44,6 +48,19 @@ export class Settings {
       });
     });
     this.#apply();
+  }
+
+  /** The language that captions are read in: `spoken`, or a tag. */
+  get feed(): string {
+    return remember(READING) ?? "spoken";
+  }
+
+  /** The choice is there where the server translates, and where one was made before. */
+  offerLanguages(tags: readonly string[]): void {
+    const offered = new Set(this.feed === "spoken" ? tags : [...tags, this.feed]);
+    fillLanguages(this.#captionsLanguage, [...offered]);
+    this.#captionsLanguage.value = this.feed;
+    this.#captionsLanguage.parentElement!.hidden = offered.size === 0;
   }
 
   get preferences(): Preferences {
@@ -59,7 +76,6 @@ export class Settings {
   /** For a new call: nothing of the last one is still set. */
   reset(spokenLanguage: string, anonymous: boolean): void {
     this.#spokenLanguage.value = spokenLanguage;
-    this.#captionsLanguage.value = "spoken";
     this.#anonymous.checked = anonymous;
   }
 

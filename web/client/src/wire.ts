@@ -9,6 +9,10 @@ export type Language = string;
  * `spoken` has every utterance in the language it was spoken in; a language tag has every utterance in that language.
  */
 export type Feed = string;
+/**
+ * `mask` stars swear words for this reader alone; a call may have chosen it for everybody.
+ */
+export type Profanity = "keep" | "mask";
 export type Name = string;
 export type State = "live" | "degraded" | "recovering" | "ended";
 export type Milliseconds = number;
@@ -29,6 +33,7 @@ export interface Join {
   name?: Name;
   language?: Language;
   captions_language?: Feed;
+  profanity?: Profanity;
   /**
    * Finals after this `seq` of the feed are wanted.
    */
@@ -37,6 +42,7 @@ export interface Join {
 export interface Watch {
   call: Id;
   captions_language?: Feed;
+  profanity?: Profanity;
   /**
    * Finals after this `seq` of the feed are wanted.
    */
@@ -46,6 +52,7 @@ export interface Update {
   name?: Name;
   language?: Language;
   captions_language?: Feed;
+  profanity?: Profanity;
   /**
    * False stops captions of one's own speech.
    */
