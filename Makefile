@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout lock clean
+.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout bench-languages lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ bench-receive: $(VENV)/.installed-bench  ## Measure what a packet costs, and wha
 
 bench-fanout: $(VENV)/.installed-bench  ## Measure captions to thousands of sockets over two gateways
 	$(BIN)/python -m tests.bench.fanout $(ARGS)
+
+bench-languages: $(VENV)/.installed-bench $(VENV)/.translate  ## Measure what translation costs, and how well other languages are heard
+	$(BIN)/python -m tests.bench.languages $(ARGS)
 
 check-images: $(VENV)/.installed-dev signaling/page/index.html  ## Install both images by their own steps in a clean folder, and start them
 	$(BIN)/python -m tests.deploy.images $(ARGS)
