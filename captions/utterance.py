@@ -39,6 +39,8 @@ _FEW_WORDS: Final = 3
 _UNLIKELY: Final = -1.0
 _SURE: Final = -0.4
 _LIKELY_LANGUAGE: Final = 0.6
+_SURE_LANGUAGE: Final = 0.8
+"""Where nothing is expected: names sound like any language for a second or two."""
 _MARKS: Final = ".,;:!?…。，、；：！？"
 
 
@@ -59,7 +61,7 @@ class UtteranceRules:
     at_length: int = to_samples(12.5)
     shortest: int = to_samples(5)
     first_commit: int = to_samples(2.4)
-    sure_length: int = to_samples(1.0)
+    sure_length: int = to_samples(1.5)
     switch_length: int = to_samples(2.0)
     any_length: int = to_samples(3.0)
 
@@ -291,7 +293,8 @@ class Utterance:
         """Whether a caption may be shown: its language is part of its key and stays."""
         if self.language is not None or hypothesis.language == self._expected:
             return True
-        sure = hypothesis.language_confidence >= _LIKELY_LANGUAGE
+        least = _LIKELY_LANGUAGE if self._expected else _SURE_LANGUAGE
+        sure = hypothesis.language_confidence >= least
         rules = self._rules
         if not sure:
             return self._length >= rules.any_length

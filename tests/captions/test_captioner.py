@@ -311,7 +311,7 @@ def test_flushing_closes_what_is_open_and_speech_may_go_on_behind_it():
 
 def test_a_language_set_while_speaking_is_that_of_the_next_utterance():
     driver = Driver(listen, language=None)
-    samples = track([(0.8, 1.0), (0.8, 1.0)])
+    samples = track([(1.6, 1.0), (1.6, 1.0)])
     for chunk in chunks(samples):
         if chunk.start > to_samples(1.0):
             driver.captioner.language = "de"

@@ -391,9 +391,9 @@ def test_nothing_is_shown_before_the_language_is_likely_or_there_is_enough_to_ju
     utterance = Utterance("u-1", 0)
     utterance.grow(audio(0.6))
     assert utterance.partial(detected("bonjour", language="fr", confidence=0.9)) is None
-    utterance.grow(audio(0.6))
-    assert utterance.partial(detected("bonjour", "à", language="fr", confidence=0.4)) is None
-    draft = utterance.partial(detected("bonjour", "à", language="fr", confidence=0.7))
+    utterance.grow(audio(1.0))
+    assert utterance.partial(detected("bonjour", "à", language="fr", confidence=0.7)) is None
+    draft = utterance.partial(detected("bonjour", "à", language="fr", confidence=0.9))
     assert draft
     assert draft.language == "fr"
     assert utterance.window().language == "fr"
