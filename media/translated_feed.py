@@ -99,8 +99,9 @@ class TranslatedFeed:
 
     def catch_up(self, finals: Sequence[Caption]) -> None:
         """Finals from before, in their order: they go before all that waits."""
-        for caption in reversed(finals):
+        for caption in finals:
             self.take(caption)
+        for caption in reversed(finals):
             if caption.utterance in self._waiting:
                 self._waiting.move_to_end(caption.utterance, last=False)
 

@@ -246,7 +246,11 @@ async def test_finals_are_told_again_to_who_comes_late_or_missed_some(server):
         assert missed["captions"] == finals[1:]
         other = await late.ask("call:update", {"captions_language": "de"})
         assert other["ok"]
-        assert (await late.ask("captions:since", {"since": 0}))["captions"] == []
+        await late.until(lambda p: len(p.finals()) == len(finals))
+        again = (await late.ask("captions:since", {"since": 0}))["captions"]
+        assert again == late.finals()
+        assert {caption["feed"] for caption in again} == {"de"}
+        assert [c["utterance"] for c in again] == [c["utterance"] for c in finals]
 
 
 async def test_human_speech_is_captioned_as_well(server):

@@ -22,6 +22,7 @@ from aiortc import RTCDtlsTransport, RTCPeerConnection, RTCRtpReceiver, RTCSessi
 from captions.captioner import Captioner
 from captions.types import Hypothesis
 from captions.utterance import Utterance
+from captions.window import ModelInfo
 from media.aiortc_private import _Bundle, _Tap
 from media.call import NodeCall
 from media.node import Node
@@ -76,7 +77,7 @@ class Recognizer:
     state = "ready"
     workers = 2
     restarts = 0
-    info = SimpleNamespace(languages=("en",))
+    info = ModelInfo("scripted", ("en",), "cpu", 0.0)
 
     async def recognize(self, windows) -> list[Hypothesis]:
         return [Hypothesis((), "en", no_speech=1.0) for _ in windows]

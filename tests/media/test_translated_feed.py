@@ -208,6 +208,12 @@ async def test_what_was_said_before_goes_before_what_waits():
         assert [c.utterance for c in w.finals] == ["u-0", "u-1", "u-2", "u-9"]
 
 
+async def test_what_was_said_before_stays_in_order_also_where_nothing_translates_it():
+    async with running("xx") as w:
+        w.feed.catch_up([said(f"u-{n}", "words", final=True) for n in range(3)])
+        assert [c.utterance for c in w.finals] == ["u-0", "u-1", "u-2"]
+
+
 async def test_a_feed_that_has_a_final_does_not_take_it_again():
     async with running() as w:
         w.feed.remember("u-1")
