@@ -25,6 +25,7 @@ from signaling.messages import (
     Watch,
     checked,
 )
+from signaling.origins import Origins
 from signaling.outbox import Outboxes
 from signaling.room import Seat
 from signaling.tokens import Authority, Identity
@@ -66,7 +67,7 @@ class SocketServer:
         """`origins` are the web origins that may connect beside the server's own."""
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp",
-            cors_allowed_origins=origins or None,
+            cors_allowed_origins=Origins(origins),
             max_http_buffer_size=LARGEST_MESSAGE,
             ping_interval=10,
             ping_timeout=10,

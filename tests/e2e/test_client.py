@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import av
 import pytest
 import pytest_asyncio
@@ -17,7 +18,7 @@ from aiohttp import web
 from playwright.async_api import expect
 
 from tests.e2e.test_call import new_call
-from tests.e2e.test_page import browser
+from tests.e2e.test_page import browser, join
 from tests.peer import Microphone, Peer
 from tests.recordings import ROOT, normalized, our_voices
 from tests.server import Server
@@ -89,6 +90,20 @@ async def test_the_element_shows_captions_in_a_page_of_few_lines(server, pages):
         assert shown in said
         await expect(note).to_have_text("Nobody is captioned just now.")
         assert problems == []
+
+
+async def test_a_server_that_lets_other_pages_in_still_lets_in_its_own(server):
+    async with browser() as page:
+        await join(page, server.url, new_call(), "Anna", microphone=False)
+
+
+async def test_pages_of_no_other_origin_are_let_in(server, pages):
+    handshake = f"{server.url}/socket.io/?EIO=4&transport=polling"
+    expected = {pages[1]: 200, server.url: 200, "https://evil.example": 400}
+    async with aiohttp.ClientSession() as http:
+        for origin, status in expected.items():
+            async with http.get(handshake, headers={"Origin": origin}) as answer:
+                assert answer.status == status, origin
 
 
 async def test_the_element_says_that_its_connection_is_lost_and_goes_on_when_it_is_back(
