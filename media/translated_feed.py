@@ -58,14 +58,14 @@ class TranslatedFeed:
     def take(self, caption: Caption, *, of_speech: bool = False) -> None:
         """A caption as it was spoken, in the place of an earlier revision of it.
 
-        `of_speech`: where no translator can, its translation comes by `take_translation`.
+        `of_speech`: no translator knows it in English; that comes by `take_translation`.
         """
         utterance = caption.utterance
         if utterance in self._done or (self._closed and not caption.final):
             return
         if not self.wanted and utterance not in self._begun:
             return
-        if of_speech and self.by_speech(caption):
+        if of_speech and same(self.tag, "en"):
             if caption.final:
                 self._of_speech[utterance] = caption
             return
@@ -80,14 +80,6 @@ class TranslatedFeed:
             _, oldest = self._waiting.popitem(last=False)
             self._tell_as_spoken(oldest)
         self._more.set()
-
-    def by_speech(self, caption: Caption) -> bool:
-        """Whether only the recognizer may know what this is in the feed's language: English."""
-        return (
-            same(self.tag, "en")
-            and not same(caption.language, "en")
-            and not self._translation.translates(caption.language, self.tag)
-        )
 
     def take_translation(self, utterance: str, text: str | None) -> None:
         """What the recognizer makes of an utterance; None where it fails."""
