@@ -123,6 +123,11 @@ class Utterance:
         return self._length
 
     @property
+    def _heard_length(self) -> int:
+        """Samples that the newest hypothesis is of: it may have been long under way."""
+        return self._asked_until - self.start
+
+    @property
     def closed(self) -> bool:
         """Whether all of its audio is there."""
         return self._speech_end is not None
@@ -187,7 +192,7 @@ class Utterance:
             return None
         if not self._knows_language(hypothesis):
             return None
-        young = self._length < self._rules.first_commit
+        young = self._heard_length < self._rules.first_commit
         if not self._agreement.update(words, limit=0 if young else None):
             return None
         stable = len(self._agreement.stable_text)
@@ -297,8 +302,9 @@ class Utterance:
         sure = hypothesis.language_confidence >= least
         rules = self._rules
         if not sure:
-            return self._length >= rules.any_length
-        return self._length >= (rules.switch_length if self._expected else rules.sure_length)
+            return self._heard_length >= rules.any_length
+        enough = rules.switch_length if self._expected else rules.sure_length
+        return self._heard_length >= enough
 
     def _adopt(self, hypothesis: Hypothesis) -> None:
         if self.language is None:

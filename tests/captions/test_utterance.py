@@ -69,9 +69,15 @@ def long_one(words: list[str], pace: float, start: int = 0) -> tuple[Utterance, 
     utterance = Utterance("u-1", start)
     utterance.grow(audio(len(words) * pace + 0.1))
     hypothesis = heard(*words, timed=True, pace=pace)
-    utterance.partial(hypothesis)
-    utterance.partial(hypothesis)
+    partial(utterance, hypothesis)
+    partial(utterance, hypothesis)
     return utterance, hypothesis
+
+
+def partial(utterance: Utterance, hypothesis: Hypothesis) -> Draft | None:
+    """What is shown of a hypothesis of all the audio that there is."""
+    utterance.window()
+    return utterance.partial(hypothesis)
 
 
 def split(utterance: Utterance, hypothesis: Hypothesis) -> tuple[Draft, Utterance]:
@@ -83,8 +89,8 @@ def split(utterance: Utterance, hypothesis: Hypothesis) -> tuple[Draft, Utteranc
 def test_revisions_rise_by_one_and_the_final_is_the_last():
     utterance = opened()
     drafts = [
-        utterance.partial(heard("ask", "not")),
-        utterance.partial(heard("ask", "not", "what")),
+        partial(utterance, heard("ask", "not")),
+        partial(utterance, heard("ask", "not", "what")),
     ]
     utterance.close(to_samples(2), to_samples(1.8))
     drafts.append(utterance.final(heard("ask", "not", "what", timed=True)))
@@ -94,20 +100,20 @@ def test_revisions_rise_by_one_and_the_final_is_the_last():
         (3, True, "ask not what"),
     ]
     assert utterance.done
-    assert utterance.partial(heard("ask")) is None
+    assert partial(utterance, heard("ask")) is None
     assert utterance.final(heard("ask")) is None
 
 
 def test_a_partial_that_says_nothing_new_is_no_revision():
     utterance = opened()
-    assert utterance.partial(heard("ask", "not"))
-    assert utterance.partial(heard("ask", "not")) is None
+    assert partial(utterance, heard("ask", "not"))
+    assert partial(utterance, heard("ask", "not")) is None
 
 
 def test_agreed_words_are_forced_at_the_start_of_the_next_window():
     utterance = opened()
     for _ in range(3):
-        utterance.partial(heard(*SPOKEN[:4]))
+        partial(utterance, heard(*SPOKEN[:4]))
     window = utterance.window()
     assert window.prefix == ((0, 1000), (1, 1001))
     assert len(window.samples) == to_samples(2.5)
@@ -116,7 +122,7 @@ def test_agreed_words_are_forced_at_the_start_of_the_next_window():
 def test_a_final_that_does_not_keep_the_stable_text_is_refused_for_what_was_heard_before():
     utterance = opened()
     for _ in range(3):
-        utterance.partial(heard("ask", "not", "what", "your"))
+        partial(utterance, heard("ask", "not", "what", "your"))
     utterance.close(to_samples(2), to_samples(2))
     final = utterance.final(heard("bask", "knot", timed=True))
     assert final
@@ -125,7 +131,7 @@ def test_a_final_that_does_not_keep_the_stable_text_is_refused_for_what_was_hear
 
 def test_without_a_last_hypothesis_the_final_is_all_that_was_heard_before():
     utterance = opened()
-    shown = utterance.partial(heard(*SPOKEN))
+    shown = partial(utterance, heard(*SPOKEN))
     utterance.close(to_samples(2), to_samples(1.5))
     final = utterance.final(None)
     assert shown
@@ -136,7 +142,7 @@ def test_without_a_last_hypothesis_the_final_is_all_that_was_heard_before():
 
 def test_words_of_a_final_that_nobody_timed_are_spread_over_it():
     utterance = opened(start=to_samples(60))
-    utterance.partial(heard("ask", "not"))
+    partial(utterance, heard("ask", "not"))
     utterance.close(to_samples(62), to_samples(61.6))
     final = utterance.final(None)
     assert final
@@ -150,7 +156,7 @@ def test_nothing_said_and_nothing_shown_is_no_caption():
     utterance = opened()
     noise = heard("you", no_speech=0.98, log_probability=-1.3)
     assert nothing_said(noise)
-    assert utterance.partial(noise) is None
+    assert partial(utterance, noise) is None
     utterance.close(to_samples(2), to_samples(2))
     assert utterance.final(noise) is None
     assert utterance.done
@@ -158,7 +164,7 @@ def test_nothing_said_and_nothing_shown_is_no_caption():
 
 def test_what_was_shown_and_then_doubted_becomes_an_empty_final():
     utterance = opened()
-    assert utterance.partial(heard("you"))
+    assert partial(utterance, heard("you"))
     utterance.close(to_samples(2), to_samples(2))
     final = utterance.final(heard("you", no_speech=0.98, log_probability=-1.3))
     assert final
@@ -173,8 +179,8 @@ def test_a_loud_but_unsure_word_is_kept():
 
 def test_the_language_first_heard_stays():
     utterance = opened()
-    first = utterance.partial(heard("guten", language="de"))
-    second = utterance.partial(heard("guten", "tag", language="nl"))
+    first = partial(utterance, heard("guten", language="de"))
+    second = partial(utterance, heard("guten", "tag", language="nl"))
     assert first
     assert second
     assert (first.language, second.language, utterance.window().language) == ("de", "de", "de")
@@ -202,14 +208,14 @@ def test_a_closed_utterance_takes_no_more_audio_and_gives_back_what_was_behind_i
 def test_a_late_partial_of_a_closed_utterance_is_refused_because_its_audio_may_be_cut_off():
     utterance = opened()
     utterance.close(to_samples(1), to_samples(1))
-    assert utterance.partial(heard("ask", "not", "what")) is None
+    assert partial(utterance, heard("ask", "not", "what")) is None
 
 
 def test_an_utterance_at_the_very_start_of_a_track_may_end_there():
     utterance = Utterance("u-1", 0)
     utterance.grow(audio(1))
     utterance.close(0, 0)
-    utterance.partial(heard("ask"))
+    partial(utterance, heard("ask"))
     final = utterance.final(heard("ask", timed=True))
     assert final
     assert (final.start, final.end) == (0, 0)
@@ -246,7 +252,7 @@ def test_a_short_utterance_is_not_split_and_a_long_one_without_a_clause_only_whe
 )
 def test_a_hypothesis_that_cannot_be_trusted_splits_nothing(hypothesis: Hypothesis):
     utterance, good = long_one(SPOKEN, 0.9)
-    utterance.partial(good)
+    partial(utterance, good)
     assert utterance.split(hypothesis, lambda: "u-2") is None
     assert not utterance.done
 
@@ -256,20 +262,20 @@ def test_no_seam_falls_before_the_end_of_the_stable_text_or_before_all_text():
     utterance = Utterance("u-1", 0, rules=UtteranceRules(0, 0, 0))
     utterance.grow(audio(3))
     for _ in range(3):
-        utterance.partial(heard("self-made", "men", "are", timed=True))
+        partial(utterance, heard("self-made", "men", "are", timed=True))
     regrouped = heard("self", "made", "men", "are", timed=True)
     first = replace(regrouped.words[1], text="-made")
     regrouped = replace(regrouped, words=(regrouped.words[0], first, *regrouped.words[2:]))
     for _ in range(2):
-        utterance.partial(regrouped)
+        partial(utterance, regrouped)
     final, _ = split(utterance, regrouped)
     assert final.text.startswith("self-made")
 
     blank = heard("", "yes", "it", "is", timed=True)
     utterance = Utterance("u-1", 0, rules=UtteranceRules(0, 0, 0))
     utterance.grow(audio(3))
-    utterance.partial(blank)
-    utterance.partial(blank)
+    partial(utterance, blank)
+    partial(utterance, blank)
     final, _ = split(utterance, blank)
     assert final.text
 
@@ -282,7 +288,7 @@ def test_the_captions_of_a_split_meet_at_the_seam_and_the_audio_overlaps_it():
     assert final.end == seam
     assert utterance.end == seam
     assert follower.start == to_samples(100) + to_samples((words - 3) * 0.9)
-    draft = follower.partial(heard(*SPOKEN[words - 3 :], "and", timed=True, pace=0.9))
+    draft = partial(follower, heard(*SPOKEN[words - 3 :], "and", timed=True, pace=0.9))
     assert draft
     assert draft.start == seam
     assert draft.text == " ".join(SPOKEN[words : words + 8])
@@ -298,7 +304,7 @@ def test_the_words_before_a_seam_are_forced_upon_the_follower():
 def test_a_follower_whose_carried_words_are_missing_is_not_believed():
     utterance, hypothesis = long_one(SPOKEN, 0.9)
     _, follower = split(utterance, hypothesis)
-    assert follower.partial(heard("something", "else", "altogether", "now")) is None
+    assert partial(follower, heard("something", "else", "altogether", "now")) is None
 
 
 def test_punctuation_that_grows_on_the_last_carried_word_is_no_word():
@@ -367,7 +373,7 @@ def test_at_every_split_no_word_is_lost_or_doubled_and_times_go_on(
             utterance = parted[1]
             assert utterance.end == start + min(now + step, at)
         else:
-            utterance.partial(hypothesis)
+            partial(utterance, hypothesis)
     utterance.close(utterance.end, utterance.end)
     last = utterance.final(recognize(at))
     finals += [last] if last else []
@@ -390,17 +396,17 @@ def detected(*words: str, language: str, confidence: float) -> Hypothesis:
 def test_nothing_is_shown_before_the_language_is_likely_or_there_is_enough_to_judge():
     utterance = Utterance("u-1", 0)
     utterance.grow(audio(0.6))
-    assert utterance.partial(detected("bonjour", language="fr", confidence=0.9)) is None
+    assert partial(utterance, detected("bonjour", language="fr", confidence=0.9)) is None
     utterance.grow(audio(1.0))
-    assert utterance.partial(detected("bonjour", "à", language="fr", confidence=0.7)) is None
-    draft = utterance.partial(detected("bonjour", "à", language="fr", confidence=0.9))
+    assert partial(utterance, detected("bonjour", "à", language="fr", confidence=0.7)) is None
+    draft = partial(utterance, detected("bonjour", "à", language="fr", confidence=0.9))
     assert draft
     assert draft.language == "fr"
     assert utterance.window().language == "fr"
 
     unsure = Utterance("u-2", 0)
     unsure.grow(audio(3.1))
-    draft = unsure.partial(detected("bonjour", language="fr", confidence=0.2))
+    draft = partial(unsure, detected("bonjour", language="fr", confidence=0.2))
     assert draft
     assert draft.language == "fr"
 
@@ -408,17 +414,28 @@ def test_nothing_is_shown_before_the_language_is_likely_or_there_is_enough_to_ju
 def test_words_like_those_of_another_language_switch_nothing_before_there_is_enough_to_judge():
     utterance = Utterance("u-1", 0, expected="pt")
     utterance.grow(audio(1.9))
-    assert utterance.partial(detected("a", "happy", language="en", confidence=0.9)) is None
+    assert partial(utterance, detected("a", "happy", language="en", confidence=0.9)) is None
     assert utterance.window().language is None
-    draft = utterance.partial(detected("a", "rápida", language="pt", confidence=0.3))
+    draft = partial(utterance, detected("a", "rápida", language="pt", confidence=0.3))
     assert draft
     assert draft.language == "pt"
 
     another = Utterance("u-2", 0, expected="pt")
     another.grow(audio(2.0))
-    draft = another.partial(detected("a", "happy", "end", language="en", confidence=0.9))
+    draft = partial(another, detected("a", "happy", "end", language="en", confidence=0.9))
     assert draft
     assert draft.language == "en"
+
+
+def test_a_late_answer_is_judged_by_the_audio_that_it_is_of():
+    utterance = opened(1.4)
+    utterance.window()
+    utterance.grow(audio(2.0))
+    assert utterance.partial(detected("a", "happy", language="en", confidence=0.9)) is None
+    utterance.window()
+    draft = utterance.partial(detected("a", "rápida", language="pt", confidence=0.9))
+    assert draft
+    assert draft.language == "pt"
 
 
 def test_an_utterance_too_short_to_judge_by_ends_in_the_language_of_the_one_before():
@@ -426,7 +443,7 @@ def test_an_utterance_too_short_to_judge_by_ends_in_the_language_of_the_one_befo
     utterance.grow(audio(1.5))
     utterance.window()
     heard_all = replace(detected("okay", language="en", confidence=0.95), timed=True)
-    assert utterance.partial(heard_all) is None
+    assert partial(utterance, heard_all) is None
     assert utterance.settled(to_samples(1.0)) is None, "it is heard once more"
     utterance.close(to_samples(1.5), to_samples(1.0))
     assert utterance.window().language == "pt"
@@ -439,7 +456,7 @@ def test_the_language_of_the_utterance_before_is_shown_at_once():
     utterance = Utterance("u-1", 0, expected="de")
     utterance.grow(audio(0.6))
     assert utterance.window().expected == "de"
-    draft = utterance.partial(detected("ja", language="de", confidence=0.3))
+    draft = partial(utterance, detected("ja", language="de", confidence=0.3))
     assert draft
     assert draft.language == "de"
 
@@ -448,11 +465,11 @@ def test_nothing_is_committed_of_the_first_seconds():
     utterance = Utterance("u-1", 0, language="en")
     utterance.grow(audio(2.3))
     for _ in range(4):
-        utterance.partial(heard("and", "so", "am", "I", "fellow"))
+        partial(utterance, heard("and", "so", "am", "I", "fellow"))
     assert utterance.window().prefix == ()
     utterance.grow(audio(0.2))
     for _ in range(3):
-        draft = utterance.partial(heard("and", "so", "my", "fellow", "Americans"))
+        draft = partial(utterance, heard("and", "so", "my", "fellow", "Americans"))
     assert draft
     assert draft.text.startswith("and so my")
 
@@ -463,6 +480,6 @@ def test_a_hypothesis_that_is_not_sure_does_not_become_the_final_without_another
         utterance.grow(audio(3))
         utterance.pausing = True
         assert utterance.window().timed
-        utterance.partial(heard("yes", "it", "is", timed=True, log_probability=log_probability))
+        partial(utterance, heard("yes", "it", "is", timed=True, log_probability=log_probability))
         assert (utterance.settled(to_samples(2.5)) is not None) is settled
         assert utterance.settled(to_samples(2.9)) is None, "speech that was not heard"
