@@ -37,9 +37,9 @@ from aiortc.rtp import is_rtcp
 from pylibsrtp import Error as SrtpError
 
 from media import rtp
-from media.opus import RTP_CLOCK_RATE
 from media.srtp import LARGEST_DATAGRAM_BYTES, Inbound
 from media.udp import raise_receive_buffer
+from signaling.opus_packet import RTP_CLOCK_RATE
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from captions.types import SAMPLE_RATE
-from media.opus import RTP_CLOCK_RATE
 from media.reorder import signed
+from signaling.opus_packet import RTP_CLOCK_RATE
 
 TICKS: Final = RTP_CLOCK_RATE // SAMPLE_RATE
 """RTP ticks of one sample."""

@@ -16,15 +16,13 @@ from captions.types import SAMPLE_RATE, PcmChunk, Samples
 from media.clock import TICKS, Pace, TrackClock
 from media.opus import (
     CONCEAL_STEP,
-    RTP_CLOCK_RATE,
     OpusDecoder,
     OpusError,
-    frame_ticks,
     has_fec,
-    packet_ticks,
 )
 from media.reorder import Released, Reorder
 from media.rtp import RtpPacket
+from signaling.opus_packet import RTP_CLOCK_RATE, frame_ticks, packet_ticks
 
 LONGEST_CONCEALMENT: Final = SAMPLE_RATE * 60 // 1000
 """Samples made up for one hole; beyond, invented speech would do more harm than silence."""

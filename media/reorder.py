@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from media.opus import RTP_CLOCK_RATE
 from media.rtp import RtpPacket
+from signaling.opus_packet import RTP_CLOCK_RATE
 
 WINDOW_TICKS: Final = RTP_CLOCK_RATE * 60 // 1000
 """RTP ticks of audio that wait behind a hole before it is given up."""

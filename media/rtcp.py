@@ -18,9 +18,9 @@ from aiortc.rtp import (
     clamp_packets_lost,
 )
 
-from media.opus import RTP_CLOCK_RATE
 from media.reorder import MAX_DROPOUT, MAX_MISORDER, signed
 from media.rtp import BadPacket
+from signaling.opus_packet import RTP_CLOCK_RATE
 
 INTERVAL_SECONDS: Final = 5.0
 """The least time between two reports, before it is randomized (6.2)."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media import opus
-from media.opus import OpusDecoder, OpusError, has_fec, libopus, packet_ticks
+from media.opus import OpusDecoder, OpusError, has_fec, libopus
+from signaling.opus_packet import LARGEST_PACKET_BYTES, packet_ticks
 from tests.media.packets import encode, sweep_payloads, tone
 
 FRAME = 320  # samples of 20 ms
@@ -118,7 +119,7 @@ def test_after_a_reset_there_is_nothing_to_go_on_with():
     "payload",
     [
         b"",
-        bytes(opus.LARGEST_PACKET_BYTES + 1),
+        bytes(LARGEST_PACKET_BYTES + 1),
         bytes([0b11111011]),  # any number of frames, but not how many
         bytes([0b11111011, 0]),  # none
         bytes([0b00011011, 3, 0, 0, 0]),  # 180 ms
