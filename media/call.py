@@ -31,9 +31,11 @@ from media.source import (
     TrackStarted,
 )
 from media.sources.direct import DirectSource
+from media.sources.lines import Line, Lines
 from media.speaker import Speaker
 from media.track import Track
 from media.translated import Translated
+from signaling.audio import AudioFormat, AudioLine
 from signaling.bus import Bus
 from signaling.errors import ContractError, Unreachable
 from signaling.messages import (
@@ -77,6 +79,7 @@ class NodeCall:
     ) -> None:
         self.ref = ref
         self.direct = DirectSource()
+        self._lines = Lines()
         self.participants: dict[str, Participant] = {}
         self._told: set[str] = set()  # participants whom a gateway has described
         self._in_sfu: set[str] = set()
@@ -207,8 +210,31 @@ class NodeCall:
         `version` is that of the call in which they do.
         """
         self._offered_at[participant.id] = version
+        self._lines.drop(participant.id)
         self.update(participant)
         return await self.direct.offer(participant, sdp)
+
+    async def listen(
+        self, participant: Participant, audio: AudioFormat, begins_at_ms: int, version: int = 0
+    ) -> AudioLine:
+        """Receive what a gateway carries here of a participant. See `NodeApi`."""
+        await self._running.wait()
+        if self._closing:
+            raise ContractError("unavailable", "the call has ended")
+        self._offered_at[participant.id] = version
+        await self.direct.close_peer(participant.id)
+        self.update(participant)
+        line = Line(audio, begins_at_ms, self._finish)
+        self._lines.add(participant.id, line)
+        self._begin(participant.id, line.track, begins_at_ms)
+        return line
+
+    async def _finish(self, track: Track) -> None:
+        """No more comes of a track: return when its last word is published. Idempotent."""
+        track.close()
+        if track in self._tasks:
+            await asyncio.wait({self._tasks[track]})
+        await self._publisher.published()
 
     async def close_media(self, participant: str, version: int = 0) -> None:
         """Stop receiving what a participant sends by themselves, behind their last word.
@@ -223,8 +249,9 @@ class NodeCall:
         mine = [
             self._tasks[track]
             for track, speaker in self._speakers.items()
-            if speaker.participant.id == participant and track in self.direct.tracks
+            if speaker.participant.id == participant and track in self._own_tracks
         ]
+        self._lines.drop(participant)
         await self.direct.close_peer(participant)
         self._told.discard(participant)
         self._forget_absent(participant)
@@ -235,6 +262,11 @@ class NodeCall:
         """Stop receiving everybody; returns when the last word is published. Idempotent."""
         await self._close_sources()
         await self._closed.wait()
+
+    @property
+    def _own_tracks(self) -> set[Track]:
+        """The tracks that participants send by themselves."""
+        return self.direct.tracks | self._lines.tracks
 
     def abandon(self) -> None:
         """The call has another owner: publish nothing more, and receive nobody. Idempotent."""
@@ -264,6 +296,7 @@ class NodeCall:
         self._closing = True
         if self._sfu:
             await self._sfu.close()
+        self._lines.close()
         await self.direct.close()
 
     async def _run_sfu(self, sfu: CallSource, connected: asyncio.Future[Mapping[str, Any]]) -> None:
@@ -313,14 +346,17 @@ class NodeCall:
     def _take(self, event: SourceEvent) -> None:
         match event:
             case TrackStarted(participant, track):
-                speaker = self._new_speaker(self.participants[participant], track)
-                self._speakers[track] = speaker
-                self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
+                self._begin(participant, track)
             case TrackEnded(_, track):
                 track.close()  # ends its speaker, behind the last word
             case Left(participant):
                 if participant not in self._in_sfu:
                     self._tell_gateways(Departed(self.ref.call, participant))
+
+    def _begin(self, participant: str, track: Track, begins_at_ms: int | None = None) -> None:
+        speaker = self._new_speaker(self.participants[participant], track, begins_at_ms)
+        self._speakers[track] = speaker
+        self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
 
     def _joined(self, event: Joined) -> None:
         self._in_sfu.add(event.participant)
@@ -357,7 +393,9 @@ class NodeCall:
             if person and person.seated:
                 self.update(person.participant)  # stands above what the SFU says
 
-    def _new_speaker(self, participant: Participant, track: Track) -> Speaker:
+    def _new_speaker(
+        self, participant: Participant, track: Track, begins_at_ms: int | None = None
+    ) -> Speaker:
         speaker = Speaker(
             call=self.ref,
             participant=participant,
@@ -367,6 +405,7 @@ class NodeCall:
             publish=self._said,
             counts=self._counts,
             interrupted_at_ms=self._interrupted_at_ms(participant, track),
+            begins_at_ms=begins_at_ms,
             wants_english=self._wants_english,
             on_english=self._translated.take_english,
         )
@@ -375,7 +414,7 @@ class NodeCall:
 
     def _interrupted_at_ms(self, participant: Participant, track: Track) -> int | None:
         """Since when a speaker of this track lacks captions: who comes at once was there before."""
-        if track in self.direct.tracks:
+        if track in self._own_tracks:
             return participant.interrupted_at_ms
         at_once = time.monotonic() - self._begun < RETURN_SECONDS
         return self.ref.interrupted_at_ms if at_once else None

@@ -9,10 +9,12 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
+from media.control_audio import carry
 from media.node import Node
 from signaling.errors import HTTP_STATUS, ContractError
 from signaling.node_token import check_node_token
 from signaling.orders import (
+    LISTEN_PATH,
     ORDERS,
     PATH,
     WATCH_PATH,
@@ -43,6 +45,7 @@ class Control:
         """Add them to an aiohttp application."""
         app.router.add_post(f"{PATH}/{{order}}", self._take)
         app.router.add_get(WATCH_PATH, self._watched)
+        app.router.add_get(LISTEN_PATH, self._listen)
 
     async def _watched(self, request: web.Request) -> web.StreamResponse:
         """Say that the node lives, until it does not: by itself, or by the connection's end."""
@@ -58,6 +61,13 @@ class Control:
                 await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
         except ConnectionResetError:  # whoever watched does so no longer
             return response
+
+    async def _listen(self, request: web.Request) -> web.StreamResponse:
+        try:
+            check_node_token(self._secret, _bearer(request))
+        except ContractError as error:
+            return _answer(error)
+        return await carry(request, self._node)
 
     async def _take(self, request: web.Request) -> web.Response:
         try:

@@ -22,6 +22,7 @@ from media.condition import recognizer_state, translation_trouble, trouble
 from media.counts import NodeCounts
 from media.receiver import ReceiveCounts
 from media.source import CallSource
+from signaling.audio import AudioFormat, AudioLine
 from signaling.bus import Bus
 from signaling.errors import ContractError, Unreachable
 from signaling.messages import CallRef, Candidate, Participant
@@ -186,6 +187,12 @@ class Node:
     async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
         """See `NodeApi`."""
         return await self._begun(call).offer(participant, sdp, call.version)
+
+    async def listen(
+        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+    ) -> AudioLine:
+        """See `NodeApi`."""
+        return await self._begun(call).listen(participant, audio, begins_at_ms, call.version)
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         """See `NodeApi`."""

@@ -49,6 +49,8 @@ class Publisher:
         self._on_fenced = on_fenced
         self._waiting: deque[Caption] = deque()
         self._more = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing waits
+        self._idle.set()
         self._closed = False
         self._fenced = False
         self._kept: defaultdict[str, deque[Caption]] = defaultdict(
@@ -72,6 +74,7 @@ class Publisher:
                 self._waiting.remove(waiting)
                 break
         self._waiting.append(caption)
+        self._idle.clear()
         self._more.set()
 
     def restore(self) -> None:
@@ -93,9 +96,14 @@ class Publisher:
         for caption in self._waiting:
             self._count_fenced(caption)
         self._waiting.clear()
+        self._idle.set()
         self._more.set()
         log.warning("the call has another owner; what was not published is dropped")
         self._on_fenced()
+
+    async def published(self) -> None:
+        """Wait until all that has been put is published, or dropped since it may not be."""
+        await self._idle.wait()
 
     def close(self) -> None:
         """Let `run` end behind what has been put."""
@@ -108,6 +116,7 @@ class Publisher:
         never = asyncio.Event()
         while not self._closed or self._waiting or self._to_restore:
             if not self._waiting and not self._to_restore:
+                self._idle.set()
                 self._more.clear()
                 await self._more.wait()
                 continue
@@ -125,6 +134,7 @@ class Publisher:
                 await pauses.wait(never)
             except Fenced:
                 self.fence()
+        self._idle.set()
 
     @property
     def _to_restore(self) -> bool:

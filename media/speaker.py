@@ -30,6 +30,9 @@ PAUSE_SECONDS: Final = 0.7
 VOCABULARY_SECONDS: Final = 1.0
 """In less audio than this there is too little speech: the model would make up what it expects."""
 
+MOST_UNANSWERED: Final = 1
+"""Finals that a speaker who can wait leaves to the recognizer before they go on."""
+
 LAST_WORDS_SECONDS: Final = 15.0
 """How long a speaker who left waits for the recognizer to finish their last words."""
 
@@ -51,11 +54,14 @@ class Speaker:
         publish: Callable[[Caption], None],
         counts: NodeCounts,
         interrupted_at_ms: int | None = None,
+        begins_at_ms: int | None = None,
         wants_english: Callable[[str], bool] = lambda _: False,
         on_english: Callable[[str, str | None], None] = lambda *_: None,
     ) -> None:
         """`interrupted_at_ms`, since the Unix epoch: since when another node's captions lack.
 
+        `begins_at_ms`, likewise: when the first sample was spoken. Else it was when it came, in
+        real time; with it the audio may come faster, and waits for the recognizer.
         `understood`: whether the model knows their language; else it would write nonsense.
         `wants_english` says whether finals in a language are to be heard once more, in English;
         `on_english` takes the utterance and that, None where it could not be.
@@ -71,6 +77,7 @@ class Speaker:
         self._publish = publish
         self._counts = counts
         self._interrupted_at_ms = interrupted_at_ms
+        self._begins_at_ms = begins_at_ms
         self._gap_ms: int | None = None  # to be marked on the next final
         self._captioner = Captioner(
             VoiceActivity(),
@@ -80,7 +87,7 @@ class Speaker:
         )
         self._zero_ms = 0  # the track's first sample, since the call started
         self._unanswered = 0
-        self._all_answered = asyncio.Event()
+        self._answered = asyncio.Event()
         self._fault: Exception | None = None
         self._started = False
 
@@ -96,9 +103,7 @@ class Speaker:
             self._submit(self._captioner.flush())
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                while self._unanswered:
-                    self._all_answered.clear()
-                    await self._all_answered.wait()
+                await self._finals_answered(0)
         except TimeoutError:
             log.error("last words not recognized in time", unanswered=self._unanswered)
         finally:
@@ -106,8 +111,16 @@ class Speaker:
         if self._fault:
             raise self._fault
 
+    async def _finals_answered(self, most: int) -> None:
+        """Wait until at most so many finals are with the recognizer."""
+        while self._unanswered > most:
+            self._answered.clear()
+            await self._answered.wait()
+
     async def _receive(self, track: Track) -> None:
         while True:
+            if self._begins_at_ms is not None:
+                await self._finals_answered(MOST_UNANSWERED)
             try:
                 async with asyncio.timeout(PAUSE_SECONDS if self._captioner.speaking else None):
                     chunk = await anext(track)
@@ -125,8 +138,10 @@ class Speaker:
             raise self._fault
         if not self._started:
             self._started = True
-            now_ms = round(time.time() * 1000) - self._call.started_at_ms
-            self._zero_ms = max(0, now_ms - to_ms(chunk.end))
+            zero_at_ms = self._begins_at_ms
+            if zero_at_ms is None:
+                zero_at_ms = round(time.time() * 1000) - to_ms(chunk.end)
+            self._zero_ms = max(0, zero_at_ms - self._call.started_at_ms)
             if self._interrupted_at_ms is not None:
                 since_ms = self._interrupted_at_ms - self._call.started_at_ms
                 self._gap_ms = max(0, self._zero_ms - since_ms)
@@ -177,7 +192,7 @@ class Speaker:
             self._fault = self._fault or fault
         if due.final:
             self._unanswered -= 1
-            self._all_answered.set()
+            self._answered.set()
 
     def _submit_english(self, caption: Caption, due: Due) -> None:
         """Hear a finished utterance once more, in English."""
@@ -198,7 +213,7 @@ class Speaker:
     def _answer_english(self, utterance: str, hypothesis: Hypothesis | None) -> None:
         self._on_english(utterance, hypothesis.text if hypothesis else None)
         self._unanswered -= 1
-        self._all_answered.set()
+        self._answered.set()
 
     def _caption(self, draft: Draft) -> Caption:
         words, gap_ms = None, None

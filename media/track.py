@@ -13,6 +13,9 @@ from media.rtp import RtpPacket
 MOST_WAITING_SECONDS: Final = 10.0
 """Audio that waits for a reader that has fallen behind; the oldest makes room."""
 
+ENOUGH_SECONDS: Final = 5.0
+"""Who can wait with more audio does, while this much waits for the reader."""
+
 SHORTEST_PCM_GAP: Final = SAMPLE_RATE // 2
 """PCM that is late by more samples than this has a gap before it; less is jitter."""
 
@@ -26,18 +29,19 @@ class Track:
     def __init__(self) -> None:
         self.dropped_seconds = 0.0
         """Audio that the reader was too slow for."""
-        self._receiver = TrackReceiver()
+        self._receiver: TrackReceiver | None = None  # PCM needs none
         self._chunks: deque[PcmChunk] = deque()
         self._waiting_samples = 0
         self._pcm_end = 0
         self._pcm_zero_seconds: float | None = None  # when sample 0 of PCM was due
         self._closed = False
         self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
 
     @property
     def counts(self) -> ReceiveCounts:
         """What became of its packets so far."""
-        return self._receiver.counts
+        return self._receiver.counts if self._receiver else ReceiveCounts()
 
     @property
     def closed(self) -> bool:
@@ -51,6 +55,8 @@ class Track:
         """
         if self._closed:
             return []
+        if self._receiver is None:
+            self._receiver = TrackReceiver()
         self._put(self._receiver.receive(packet))
         return self._receiver.missing if self._receiver.waiting else []
 
@@ -66,25 +72,43 @@ class Track:
         seconds = len(samples) / SAMPLE_RATE
         if self._pcm_zero_seconds is None:
             self._pcm_zero_seconds = arrival_seconds - seconds
-        due = int((arrival_seconds - seconds - self._pcm_zero_seconds) * SAMPLE_RATE)
-        start = due if due - self._pcm_end > SHORTEST_PCM_GAP else self._pcm_end
+        self.put_pcm_at(
+            samples, int((arrival_seconds - seconds - self._pcm_zero_seconds) * SAMPLE_RATE)
+        )
+
+    def put_pcm_at(self, samples: Samples, start: int) -> None:
+        """Take PCM (`samples` changes owner) that begins at sample `start` of the track, about.
+
+        It follows what came before unless it is later by `SHORTEST_PCM_GAP`.
+        """
+        if self._closed or not len(samples):
+            return
+        start = start if start - self._pcm_end > SHORTEST_PCM_GAP else self._pcm_end
         self._pcm_end = start + len(samples)
         self._put([PcmChunk(start, samples)])
 
+    async def room(self) -> None:
+        """Wait, one writer of PCM, while `ENOUGH_SECONDS` of it wait; not once it is closed."""
+        while self._waiting_samples >= ENOUGH_SECONDS * SAMPLE_RATE and not self._closed:
+            self._writer = asyncio.get_running_loop().create_future()
+            await self._writer
+
     def flush(self) -> list[PcmChunk]:
         """All there is, also what waits for lost packets: the sender has paused."""
-        self._put(self._receiver.flush())
+        self._release()
         chunks = list(self._chunks)
         self._chunks.clear()
         self._waiting_samples = 0
+        self._wake(self._writer)
         return chunks
 
     def close(self) -> None:
         """No more packets will come; the reader gets what there is. Idempotent."""
         if not self._closed:
-            self._put(self._receiver.flush())
+            self._release()
             self._closed = True
-            self._wake()
+            self._wake(self._reader)
+            self._wake(self._writer)
 
     def __aiter__(self) -> Self:
         return self
@@ -98,7 +122,13 @@ class Track:
             await self._reader
         chunk = self._chunks.popleft()
         self._waiting_samples -= len(chunk.samples)
+        self._wake(self._writer)
         return chunk
+
+    def _release(self) -> None:
+        """Let go what waits for lost packets."""
+        if self._receiver:
+            self._put(self._receiver.flush())
 
     def _put(self, chunks: list[PcmChunk]) -> None:
         if not chunks:
@@ -110,8 +140,9 @@ class Track:
             dropped = len(self._chunks.popleft().samples)
             self._waiting_samples -= dropped
             self.dropped_seconds += dropped / SAMPLE_RATE
-        self._wake()
+        self._wake(self._reader)
 
-    def _wake(self) -> None:
-        if self._reader and not self._reader.done():
-            self._reader.set_result(None)
+    @staticmethod
+    def _wake(waiting: asyncio.Future[None] | None) -> None:
+        if waiting and not waiting.done():
+            waiting.set_result(None)

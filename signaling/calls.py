@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from captions.profanity import masked
 from captions.types import SPOKEN
 from signaling.audience import Sockets, state_of
+from signaling.audio import AudioFormat, AudioLine
 from signaling.bus import Bus, Letter
 from signaling.contained import contained
 from signaling.errors import ContractError
@@ -164,6 +165,30 @@ class Calls:
         """Read captions without being a participant; the call may begin later."""
         return await self._in_time(message.call, lambda: self._watch(socket, message))
 
+    async def take_place(
+        self, socket: str, who: Identity, message: Join, settings: Mapping[str, Any]
+    ) -> Seat:
+        """Join for a session of the gateway's own; its audio will come by `listen`, or never.
+
+        `settings` are the call's, where it begins.
+        """
+        self._rooms.check_draining()
+
+        async def sit() -> Seat:
+            async with self._rooms.lock(message.call):
+                room = await self._rooms.open(message.call, dict(settings))
+                participant = self._joining(room, who, message)
+                seat = Seat(socket, room.call, SPOKEN, participant.id)
+                await self._rooms.enter(room, seat)
+                try:
+                    await self._rooms.appear(room, seat, participant)
+                except BaseException:
+                    await self._rooms.vacate(room, seat)
+                    raise
+                return seat
+
+        return await self._in_time(message.call, sit)
+
     async def _in_time(self, call: str, enter: Callable[[], Awaitable[T]]) -> T:
         """Enter a call, or the next one of this id where it ends just then."""
         try:
@@ -176,11 +201,7 @@ class Calls:
         async with self._rooms.lock(message.call):
             room = await self._rooms.open(message.call)
             await self._rooms.place(room)
-            participant = Participant(
-                id=who.subject or f"p-{secrets.token_hex(6)}",
-                name=message.name or who.name or "Guest",
-                language=message.language or self._rooms.lifecycle.language(room.shared),
-            )
+            participant = self._joining(room, who, message)
             mask = message.profanity == "mask"
             seat = Seat(socket, room.call, message.captions_language, participant.id, masked=mask)
             answer = await self._sit(room, seat, participant, message.since)
@@ -190,6 +211,13 @@ class Calls:
                 "ice_servers": self._turn.ice_servers(participant.id),
                 **answer,
             }
+
+    def _joining(self, room: Room, who: Identity, message: Join) -> Participant:
+        return Participant(
+            id=who.subject or f"p-{secrets.token_hex(6)}",
+            name=message.name or who.name or "Guest",
+            language=message.language or self._rooms.lifecycle.language(room.shared),
+        )
 
     async def _watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
@@ -246,6 +274,25 @@ class Calls:
         seat.offered = True
         sdp = await node.offer(ref, participant, message.sdp)
         return {"sdp": sdp, "type": "answer"}
+
+    async def listen(self, seat: Seat, audio: AudioFormat, begins_at_ms: int) -> AudioLine:
+        """Open a line for a participant's audio; see `NodeApi.listen`."""
+        async with self._rooms.lock(seat.call):
+            room = self._room(seat)
+            participant = self._participant(seat)
+            await self._rooms.place(room)
+            shared = room.shared
+        node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
+        seat.offered = True
+        return await node.listen(ref, participant, audio, begins_at_ms)
+
+    def started_at_ms(self, seat: Seat) -> int:
+        """When its call started, since the Unix epoch."""
+        return self._room(seat).shared.record.started_at_ms
+
+    async def last_seq(self, call: str) -> int:
+        """The newest final of what is spoken, 0 before the first."""
+        return await self._transcripts.last_seq(call, SPOKEN)
 
     async def candidate(self, seat: Seat, message: Candidate) -> None:
         """Add an ICE candidate to the participant's connection."""

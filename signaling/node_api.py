@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from signaling.audio import AudioFormat, AudioLine
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.sources import AnySource
 
@@ -20,6 +21,14 @@ class NodeApi(Protocol):
 
     async def offer(self, call: CallRef, participant: Participant, sdp: str) -> str:
         """Receive the participant's audio; the answer's SDP. A later offer replaces it."""
+
+    async def listen(
+        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+    ) -> AudioLine:
+        """Receive the participant's audio by a line; a later line or offer replaces it.
+
+        `begins_at_ms` is when the first sample was spoken, since the Unix epoch.
+        """
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         """Add a remote ICE candidate to the participant's connection."""

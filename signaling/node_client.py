@@ -7,19 +7,24 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from signaling.errors import HTTP_STATUS, ContractError
+from signaling.audio import AudioFormat, AudioLine
+from signaling.errors import ContractError
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.node_api import NodeApi
+from signaling.node_line import HEARTBEAT_SECONDS, HttpLine
 from signaling.node_token import issue_node_token
 from signaling.orders import (
+    LISTEN_PATH,
     PATH,
     CandidateOrder,
     CloseMedia,
+    ListenOrder,
     OfferOrder,
     Order,
     Start,
     UpdateOrder,
     to_json,
+    told,
 )
 from signaling.registry import Registry
 from signaling.sources import AnySource
@@ -47,16 +52,19 @@ class HttpNodes:
         self._secret = secret
         self._urls: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._lines: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS)
         )
+        self._lines = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+        for session in (self._lines, self._session):
+            if session:
+                await session.close()
 
     def node(self, node_id: str) -> NodeApi:
         """See `NodeDirectory`. Whether it can be reached shows when it is asked."""
@@ -66,24 +74,41 @@ class HttpNodes:
         """Give an order; `ContractError` as the node answers, `unavailable` without an answer."""
         if self._session is None:
             raise ContractError("unavailable", "the server is going down", 1000)
-        headers = {}
-        if self._secret:
-            headers["Authorization"] = f"Bearer {issue_node_token(self._secret)}"
         timeout = aiohttp.ClientTimeout(
             total=ANSWER_SECONDS[name] + CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
         )
         url = f"{await self._url(node_id)}{PATH}/{name}"
         try:
             async with self._session.post(
-                url, json=to_json(order), headers=headers, timeout=timeout
+                url, json=to_json(order), headers=self._headers, timeout=timeout
             ) as response:
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self._urls.pop(node_id, None)  # it may be somewhere else by now
             raise ContractError("unavailable", "the media node does not answer", 1000) from None
         if "error" in answer:
-            raise _told(answer["error"])
+            raise told(answer["error"])
         return dict(answer)
+
+    async def listen(self, node_id: str, order: ListenOrder) -> AudioLine:
+        """Open a line; see `NodeApi.listen`."""
+        if self._lines is None:
+            raise ContractError("unavailable", "the server is going down", 1000)
+        url = f"{await self._url(node_id)}{LISTEN_PATH}"
+        try:
+            socket = await self._lines.ws_connect(
+                url, headers=self._headers, heartbeat=HEARTBEAT_SECONDS, compress=0
+            )
+        except (aiohttp.ClientError, TimeoutError):
+            self._urls.pop(node_id, None)
+            raise ContractError("unavailable", "the media node does not answer", 1000) from None
+        line = HttpLine(socket)
+        await line.open(order.model_dump_json())
+        return line
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {issue_node_token(self._secret)}"} if self._secret else {}
 
     async def _url(self, node_id: str) -> str:
         if node_id not in self._urls:
@@ -108,6 +133,14 @@ class _HttpNode:
         order = OfferOrder(call=call, participant=participant, sdp=sdp)
         return str((await self._nodes.ask(self._id, "offer", order))["sdp"])
 
+    async def listen(
+        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+    ) -> AudioLine:
+        order = ListenOrder(
+            call=call, participant=participant, audio=audio, begins_at_ms=begins_at_ms
+        )
+        return await self._nodes.listen(self._id, order)
+
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         order = CandidateOrder(call=call, participant=participant, candidate=candidate)
         await self._nodes.ask(self._id, "candidate", order)
@@ -125,10 +158,3 @@ class _HttpNode:
 
     async def end(self, call: CallRef) -> None:
         await self._nodes.ask(self._id, "end", Order(call=call))
-
-
-def _told(error: Mapping[str, Any]) -> ContractError:
-    code = error.get("code")
-    if code not in HTTP_STATUS or code == "unauthorized":  # that is between the two, not the caller
-        return ContractError("unavailable", "the media node cannot be used", 1000)
-    return ContractError(code, str(error.get("message")), error.get("retry_after_ms"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from struct import Struct
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from signaling.audio import AudioFormat
+from signaling.errors import HTTP_STATUS, ContractError
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.sources import Source
 
@@ -14,6 +18,14 @@ PATH = "/control"
 
 WATCH_PATH = f"{PATH}/watch"
 """A `GET` that is answered for as long as the node lives."""
+
+_AT_MS = Struct("!Q")
+
+LISTEN_PATH = f"{PATH}/listen"
+"""A WebSocket: a `ListenOrder`, then chunks of audio, then nothing (an empty text).
+
+Each message is answered, with `{}` or with an `error`, once the next may come.
+"""
 
 
 class Order(BaseModel):
@@ -36,6 +48,14 @@ class OfferOrder(Order):
 
     participant: Participant
     sdp: str
+
+
+class ListenOrder(Order):
+    """See `NodeApi.listen`."""
+
+    participant: Participant
+    audio: AudioFormat
+    begins_at_ms: int
 
 
 class CandidateOrder(Order):
@@ -66,6 +86,26 @@ ORDERS: dict[str, type[Order]] = {
     "end": Order,
     "forget_words": Order,
 }
+
+
+def audio_frame(chunk: bytes, at_ms: int) -> bytes:
+    """A chunk of audio as a message of a line: when it was spoken, in 8 bytes, and itself."""
+    return _AT_MS.pack(at_ms) + chunk
+
+
+def audio_of(frame: bytes) -> tuple[bytes, int]:
+    """The chunk and the time of an `audio_frame`; `ContractError` where it is none."""
+    if len(frame) < _AT_MS.size:
+        raise ContractError("invalid", "the frame has no time")
+    return frame[_AT_MS.size :], _AT_MS.unpack_from(frame)[0]
+
+
+def told(error: Mapping[str, Any]) -> ContractError:
+    """What a node's answer says went wrong, for the caller."""
+    code = error.get("code")
+    if code not in HTTP_STATUS or code == "unauthorized":  # that is between the two, not the caller
+        return ContractError("unavailable", "the media node cannot be used", 1000)
+    return ContractError(code, str(error.get("message")), error.get("retry_after_ms"))
 
 
 def to_json(order: Order) -> Any:

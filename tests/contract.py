@@ -18,9 +18,9 @@ def document() -> dict[str, Any]:
     return yaml.safe_load(ASYNCAPI.read_text())
 
 
-def breaks_of_event(event: str, payload: object) -> list[str]:
+def breaks_of_event(event: str, payload: object, operation: str = "tell") -> list[str]:
     """What is wrong, in words, with an event that a server sent."""
-    for message in _messages("tell"):
+    for message in _messages(operation):
         if message["name"] == event:
             return _breaks(event, _schema_name(message), payload)
     return [f"{event}: no such event"]
@@ -31,7 +31,9 @@ def breaks_of_answer(event: str, answer: object) -> list[str]:
     if isinstance(answer, dict) and answer.get("ok") is False:
         return _breaks(f"answer to {event}", "Refusal", answer)
     for operation in document()["operations"].values():
-        if any(message["name"] == event for message in _resolved(operation["messages"])):
+        if "reply" in operation and any(
+            message["name"] == event for message in _resolved(operation["messages"])
+        ):
             reply, _ = _resolved(operation["reply"]["messages"])
             return _breaks(f"answer to {event}", _schema_name(reply), answer)
     return [f"{event}: no such event"]
@@ -76,7 +78,19 @@ def _closed(schema: Any) -> Any:
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    if "allOf" in schema:
+        return _closed(_merged(schema["allOf"]))
     closed = {key: _closed(value) for key, value in schema.items()}
     if closed.get("type") == "object" and "properties" in closed:
         closed["additionalProperties"] = False
     return closed
+
+
+def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """One object of several: nothing that is beside them all would be noticed otherwise."""
+    whole: dict[str, Any] = {"type": "object", "required": [], "properties": {}}
+    for part in parts:
+        schema = resolve(part["$ref"]) if "$ref" in part else part
+        whole["required"] = [*whole["required"], *schema.get("required", [])]
+        whole["properties"] = {**whole["properties"], **schema["properties"]}
+    return whole

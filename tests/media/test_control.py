@@ -16,11 +16,12 @@ from aiohttp import web
 
 from media.control import LARGEST_ORDER, Control
 from signaling import node_client
+from signaling.audio import AudioFormat
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP, CallRef, Candidate, Participant
 from signaling.node_client import HttpNodes
 from signaling.node_token import issue_node_token
-from signaling.orders import ORDERS, PATH
+from signaling.orders import LISTEN_PATH, ORDERS, PATH
 from signaling.registry import MemoryRegistry, NodeStatus
 from signaling.sources import Janus, Rtp, RtpStream, Srtp
 from signaling.tokens import GRANTS, SharedSecret
@@ -56,6 +57,11 @@ class Node:
     async def offer(self, call, participant, sdp):
         await self._take("offer", call, participant, sdp)
         return "the answer\r\n"
+
+    async def listen(self, call, participant, audio, begins_at_ms):
+        await self._take("listen", call, participant, audio, begins_at_ms)
+        self.line = Line()
+        return self.line
 
     async def candidate(self, call, participant, candidate):
         await self._take("candidate", call, participant, candidate)
@@ -342,3 +348,83 @@ async def test_every_order_has_a_time_in_which_it_is_answered():
 async def test_a_gateway_that_goes_down_asks_nobody_any_more():
     nodes = HttpNodes(MemoryRegistry(), SECRET)
     assert (await refusal(nodes.node("node-1").end(REF))).code == "unavailable"
+
+
+class Line:
+    """Keeps what it is sent; `faults` come instead of the next answers."""
+
+    def __init__(self):
+        self.heard: list[tuple[bytes, int]] = []
+        self.faults: list[ContractError] = []
+        self.closed = asyncio.Event()
+
+    async def send(self, chunk, at_ms):
+        if self.faults:
+            raise self.faults.pop(0)
+        self.heard.append((chunk, at_ms))
+
+    async def close(self):
+        self.closed.set()
+
+
+@pytest.mark.parametrize("secret", [SECRET, ""])
+async def test_a_line_carries_audio_to_the_node_until_it_is_closed(secret):
+    async with a_node(secret) as w:
+        line = await w.client.listen(REF, ANNA, AudioFormat("mulaw", 8000), 1_700_000_001_000)
+        assert w.node.asked == [
+            ("listen", REF, ANNA, AudioFormat("mulaw", 8000), 1_700_000_001_000)
+        ]
+        await line.send(b"abc", 1_700_000_001_000)
+        await line.send(b"", 1_700_000_001_100)
+        assert w.node.line.heard == [(b"abc", 1_700_000_001_000), (b"", 1_700_000_001_100)]
+        await line.close()
+        assert w.node.line.closed.is_set()
+        await line.close()
+        assert (await refusal(line.send(b"abc", 0))).code == "conflict"
+
+
+async def test_a_line_goes_on_behind_a_chunk_that_is_refused():
+    async with a_node() as w:
+        line = await w.client.listen(REF, ANNA, AudioFormat(), 0)
+        w.node.line.faults = [ContractError("invalid", "odd"), ContractError("conflict", "gone")]
+        assert (await refusal(line.send(b"abc", 0))).message == "odd"
+        assert (await refusal(line.send(b"abc", 0))).code == "conflict"
+        await line.send(b"ab", 7)
+        assert w.node.line.heard == [(b"ab", 7)]
+
+
+async def test_a_line_that_is_refused_is_none():
+    async with a_node() as w:
+        w.node.fault = ContractError("unavailable", "the node is draining", 1000)
+        refused = await refusal(w.client.listen(REF, ANNA, AudioFormat(), 0))
+        assert (refused.code, refused.message) == ("unavailable", "the node is draining")
+
+
+async def test_what_was_said_becomes_final_where_the_gateway_of_a_line_is_gone():
+    async with a_node() as w:
+        line = await w.client.listen(REF, ANNA, AudioFormat(), 0)
+        await line.send(b"ab", 0)
+        await line._socket.close()
+        async with asyncio.timeout(5):
+            await w.node.line.closed.wait()
+        assert (await refusal(line.send(b"ab", 0))).code == "unavailable"
+
+
+async def test_a_line_needs_the_node_s_secret_and_an_order():
+    async with a_node() as w, aiohttp.ClientSession() as session:
+        async with session.get(w.url + LISTEN_PATH) as response:
+            assert response.status == 401
+        token = {"Authorization": f"Bearer {issue_node_token(SECRET)}"}
+        async with session.ws_connect(w.url + LISTEN_PATH, headers=token) as socket:
+            for message in ("{}", "no JSON"):
+                await socket.send_str(message)
+                assert (await socket.receive_json())["error"]["code"] == "invalid"
+            await socket.send_bytes(bytes(20))
+            assert (await socket.receive_json())["error"]["code"] == "invalid"
+        assert w.node.asked == []
+
+
+async def test_a_node_that_is_not_there_has_no_line():
+    async with a_node() as w:
+        refused = await refusal(w.nodes.node("node-2").listen(REF, ANNA, AudioFormat(), 0))
+        assert refused.code == "unavailable"

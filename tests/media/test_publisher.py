@@ -359,3 +359,24 @@ async def test_each_feed_has_its_finals_kept_for_a_bus_that_loses_its_memory():
     publisher.restore()
     await publisher.run()
     assert len(bus.restored[0]) == 2 * KEPT_FINALS
+
+
+async def test_whoever_waits_for_what_was_put_waits_until_it_is_published_or_never_will_be(
+    monkeypatch,
+):
+    async with publishing(monkeypatch) as w:
+        await w.publisher.published()
+        w.bus.held = asyncio.Event()
+        w.put(final("u1"))
+        waiting = asyncio.ensure_future(w.publisher.published())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        w.bus.held.set()
+        async with asyncio.timeout(5):
+            await waiting
+        assert w.said() == [("u1", 3, True)]
+        w.bus.held.clear()
+        w.put(final("u2"))
+        w.publisher.fence()
+        await w.publisher.published()
+        w.bus.held.set()

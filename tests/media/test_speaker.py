@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from media import speaker as speaker_module
@@ -42,7 +43,7 @@ def listener(monkeypatch) -> Listener:
     return listener
 
 
-def new_speaker(scheduler=None) -> Speaker:
+def new_speaker(scheduler=None, begins_at_ms=None) -> Speaker:
     return Speaker(
         call=SimpleNamespace(call="c", epoch=1, started_at_ms=0),
         participant=SimpleNamespace(id="p", speaker="Anna", captioned=True),
@@ -51,6 +52,7 @@ def new_speaker(scheduler=None) -> Speaker:
         or SimpleNamespace(forget=lambda *_: None, has_final_model=False, beat_factor=1.0),
         publish=lambda _: None,
         counts=NodeCounts(),
+        begins_at_ms=begins_at_ms,
     )
 
 
@@ -112,3 +114,41 @@ async def test_a_speaker_s_own_fault_ends_the_speaker_and_not_the_scheduler(monk
         with pytest.raises(ZeroDivisionError):
             await speaker.run(track)
     assert asked == [None]
+
+
+class Talker(Listener):
+    """Every chunk is an utterance of its own."""
+
+    speaking = False
+
+    def feed(self, chunk):
+        self.heard.append(chunk.start)
+        utterance = SimpleNamespace(length=1600)
+        return [SimpleNamespace(utterance=utterance, final=True, known=None, window=None)]
+
+
+async def test_who_can_wait_leaves_few_finals_to_the_recognizer(monkeypatch, listener):
+    talker = Talker()
+    monkeypatch.setattr(speaker_module, "Captioner", lambda *_, **__: talker)
+    asked: asyncio.Queue = asyncio.Queue()
+    scheduler = SimpleNamespace(
+        forget=lambda *_: None,
+        has_final_model=False,
+        beat_factor=1.0,
+        submit_final=asked.put_nowait,
+    )
+    speaker = new_speaker(scheduler, begins_at_ms=0)
+    track = Track()
+    for n in range(5):
+        track.put_pcm_at(np.zeros(1600, np.int16), n * 1600)
+    track.close()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(speaker.run(track))
+        for n in range(5):
+            await asyncio.sleep(0.01)
+            heard = [start for start in talker.heard if start != "flush"]
+            assert len(heard) == min(n + 2, 5), "one waits for its answer, one is behind it"
+            await asked.get()
+            speaker._unanswered -= 1
+            speaker._answered.set()
+        await running

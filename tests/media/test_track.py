@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from captions.types import SAMPLE_RATE
-from media.track import MOST_WAITING_SECONDS, SHORTEST_PCM_GAP, Track
+from media.track import ENOUGH_SECONDS, MOST_WAITING_SECONDS, SHORTEST_PCM_GAP, Track
 from tests.media.packets import stream, sweep_payloads
 
 
@@ -126,3 +126,33 @@ async def test_pcm_is_bounded_and_ends_with_the_track():
     chunks = [chunk async for chunk in track]
     assert [chunk.start for chunk in chunks] == [n * SAMPLE_RATE for n in range(1, 11)]
     assert track.counts.packets == 0
+
+
+async def test_a_writer_that_can_wait_waits_while_there_is_enough():
+    track = Track()
+    second = np.zeros(SAMPLE_RATE, np.int16)
+    for n in range(round(ENOUGH_SECONDS)):
+        await track.room()
+        track.put_pcm_at(second.copy(), n * SAMPLE_RATE)
+    waiting = asyncio.ensure_future(track.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await anext(track)
+    await waiting
+    assert track.dropped_seconds == 0
+    track.put_pcm_at(second.copy(), 0)
+    waiting = asyncio.ensure_future(track.room())
+    await asyncio.sleep(0)
+    track.close()
+    await waiting
+
+
+async def test_pcm_whose_time_is_told_follows_what_came_before_unless_it_is_later():
+    track = Track()
+    chunk = np.zeros(1600, np.int16)
+    for start in (0, 1590, 3300, 3200 + 1600 + SHORTEST_PCM_GAP + 1, 0):
+        track.put_pcm_at(chunk.copy(), start)
+    track.close()
+    starts = [chunk.start async for chunk in track]
+    later = 4800 + SHORTEST_PCM_GAP + 1
+    assert starts == [0, 1600, 3200, later, later + 1600]

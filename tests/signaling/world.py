@@ -8,9 +8,12 @@ import math
 from dataclasses import dataclass
 
 from captions.types import SPOKEN
+from signaling.audio_sessions import AudioSessions
 from signaling.bus import MemoryBus
 from signaling.calls import Calls
 from signaling.errors import ContractError
+from signaling.health import Fleet, Health
+from signaling.inner_sockets import InnerSockets
 from signaling.keeper import Keeper, Rules
 from signaling.lifecycle import Lifecycle
 from signaling.messages import Join, Offer
@@ -49,6 +52,7 @@ class Node:
         self.asked: list[tuple] = []
         self.faults: dict[str, Exception] = {}
         self.gates: dict[str, Gate] = {}
+        self.lines: list[Line] = []
 
     async def _take(self, what: str, *details) -> None:
         self.asked.append((what, *details))
@@ -65,6 +69,11 @@ class Node:
         await self._take("offer", call.call, participant.id)
         return "answer"
 
+    async def listen(self, call, participant, audio, begins_at_ms):
+        await self._take("listen", call.call, participant.id, audio)
+        self.lines.append(Line(self, begins_at_ms))
+        return self.lines[-1]
+
     async def candidate(self, call, participant, candidate):
         await self._take("candidate", call.call, participant)
 
@@ -79,6 +88,24 @@ class Node:
 
     async def end(self, call):
         await self._take("end", call.call)
+
+
+class Line:
+    """What a participant's audio came to; `send` and `close_line` are the node's moods."""
+
+    def __init__(self, node: Node, begins_at_ms: int):
+        self._node = node
+        self.begins_at_ms = begins_at_ms
+        self.heard: list[tuple[bytes, int]] = []
+        self.closed = False
+
+    async def send(self, chunk, at_ms):
+        await self._node._take("send")
+        self.heard.append((chunk, at_ms))
+
+    async def close(self):
+        await self._node._take("close_line")
+        self.closed = True
 
 
 class Nodes:
@@ -158,6 +185,8 @@ class World:
     nodes: Nodes
     store: Store
     sockets: Sockets
+    sessions: AudioSessions
+    inner: InnerSockets
 
     async def join(self, socket, call="a", who=ANYBODY, **more):
         return (await self.calls.join(socket, who, Join(call=call, **more)))[0]
@@ -182,9 +211,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
+async def world(
+    folder, linger_seconds: float = 0.0, capacity: int = 100, resume_seconds: float = 30.0
+):
     bus, registry, presence = MemoryBus(), MemoryRegistry(math.inf), MemoryPresence()
     node, sockets = Node(), Sockets()
+    inner = InnerSockets(sockets)
     nodes = Nodes(node)
     await registry.report(NodeStatus("node-1", capacity=capacity))
     async with Store(folder / "surtitle.db") as store, asyncio.TaskGroup() as tasks:
@@ -203,7 +235,7 @@ async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
             presence=presence,
             lifecycle=lifecycle,
             transcripts=transcripts,
-            sockets=sockets,
+            sockets=inner,
             tasks=tasks,
         )
         keeper = Keeper(
@@ -220,10 +252,31 @@ async def world(folder, linger_seconds: float = 0.0, capacity: int = 100):
             store=store,
             transcripts=transcripts,
             turn=TurnServers(),
-            sockets=sockets,
+            sockets=inner,
         )
-        yield World(calls, rooms, bus, registry, presence, keeper, node, nodes, store, sockets)
+        sessions = AudioSessions(
+            calls=calls,
+            sockets=inner,
+            health=Health("0", fleet=Fleet(takes_calls=True)),
+            tasks=tasks,
+            resume_seconds=resume_seconds,
+        )
+        yield World(
+            calls=calls,
+            rooms=rooms,
+            bus=bus,
+            registry=registry,
+            presence=presence,
+            keeper=keeper,
+            node=node,
+            nodes=nodes,
+            store=store,
+            sockets=sockets,
+            sessions=sessions,
+            inner=inner,
+        )
         store.faults.clear()
+        await sessions.close()
         await calls.close(end_calls=True)  # and the TaskGroup finds nothing that still runs
 
 
