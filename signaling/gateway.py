@@ -12,12 +12,14 @@ from typing import Final, Self
 import structlog
 from aiohttp import web
 
+from signaling.audio_sessions import AudioSessions
 from signaling.bus import Bus
 from signaling.calls import Calls
 from signaling.contained import contained
 from signaling.errors import Unreachable
 from signaling.health import Fleet, Health
 from signaling.http import LARGEST_BODY, Api, problems
+from signaling.inner_sockets import InnerSockets
 from signaling.keeper import Keeper
 from signaling.lifecycle import Lifecycle
 from signaling.metrics import Metrics, Reading
@@ -30,6 +32,7 @@ from signaling.shared_call import now_ms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
 from signaling.tokens import Authority
+from signaling.transcribe_ws import TranscribeWs
 from signaling.transcripts import Transcripts
 from signaling.whip import Whip
 from signaling.whip_sessions import WhipSessions
@@ -85,6 +88,7 @@ class Gateway:
         self._health = health
         self._transcripts = Transcripts(bus, store)
         self._sockets = SocketServer(authority, origins)
+        sockets = InnerSockets(self._sockets)
         lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
@@ -100,7 +104,7 @@ class Gateway:
             presence=presence,
             lifecycle=lifecycle,
             transcripts=self._transcripts,
-            sockets=self._sockets,
+            sockets=sockets,
             tasks=self._group,
         )
         self._keeper = Keeper(
@@ -117,9 +121,13 @@ class Gateway:
             store=store,
             transcripts=self._transcripts,
             turn=turn,
-            sockets=self._sockets,
+            sockets=sockets,
         )
         self._sockets.attach(self._calls)
+        self._sessions = AudioSessions(
+            calls=self._calls, sockets=sockets, health=health, tasks=self._group
+        )
+        self._sockets.transcribe.attach(self._sessions)
         metrics.add(self._readings)
         self._app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
         self._sockets.sio.attach(self._app)
@@ -137,6 +145,9 @@ class Gateway:
         Whip(
             sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
         ).add_routes(self._app)
+        TranscribeWs(sessions=self._sessions, authority=authority, origins=origins).add_routes(
+            self._app
+        )
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._chores: list[asyncio.Task[None]] = []
         self.url = ""
@@ -170,6 +181,7 @@ class Gateway:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._health.draining = True
+        await self._sessions.close()
         with contained("calls not closed"):
             await self._calls.close(end_calls=self._ends_calls)
         for chore in self._chores:
@@ -241,4 +253,5 @@ class Gateway:
             "Clients cut off because they did not read.",
             self._sockets.slow_clients,
         )
+        yield "audio_sessions", "Sessions of raw audio that are open.", self._sessions.count
         yield "sockets", "Socket.IO clients that are connected.", self._sockets.connected

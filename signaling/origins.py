@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from aiohttp import web
+
+from signaling.errors import ContractError
+
 
 class Origins:
     """For python-engineio's `cors_allowed_origins`, whose lists leave the server's own out."""
@@ -17,6 +21,17 @@ class Origins:
         if "*" in self._named or origin in self._named:
             return True
         return origin is not None and origin in _own(environ)
+
+    def check(self, request: web.Request) -> None:
+        """`ContractError` `forbidden` where the request is of a page that may not connect."""
+        headers = request.headers
+        environ = {"wsgi.url_scheme": request.scheme, "HTTP_HOST": request.host}
+        for name in ("X-Forwarded-Proto", "X-Forwarded-Host"):
+            if name in headers:
+                environ[f"HTTP_{name.upper().replace('-', '_')}"] = headers[name]
+        origin = headers.get("Origin")
+        if origin is not None and not self(origin, environ):
+            raise ContractError("forbidden", "pages of this origin may not connect")
 
 
 def _own(environ: Mapping[str, str]) -> set[str]:

@@ -42,8 +42,11 @@ _TEXT_FRAME: Final = 0x81
 class Message(Packet):  # type: ignore[misc]
     """An event as Engine.IO's packet and as a whole WebSocket frame, for any number of clients."""
 
-    def __init__(self, event: str, payload: dict[str, Any]) -> None:
-        super().__init__(MESSAGE, _EVENT + json.dumps([event, payload], separators=(",", ":")))
+    def __init__(self, event: str, payload: dict[str, Any], namespace: str = "/") -> None:
+        where = "" if namespace == "/" else f"{namespace},"
+        super().__init__(
+            MESSAGE, _EVENT + where + json.dumps([event, payload], separators=(",", ":"))
+        )
         text = self.encode().encode()
         size = len(text)
         if size < 126:
@@ -171,16 +174,18 @@ class Outboxes:
         # The driver is a dictionary that all servers of the process share: not ours to change.
         sio.eio._async = {**sio.eio._async, "websocket": OutboxWebSocket}  # noqa: SLF001
 
-    async def send(self, event: str, payload: dict[str, Any], to: str) -> None:
+    async def send(
+        self, event: str, payload: dict[str, Any], to: str, namespace: str = "/"
+    ) -> None:
         """Send to a socket or to a group; no longer than the writing takes.
 
         Not Socket.IO's own way: that makes a task for each recipient and waits for all, and
         where it finds one dead it waits until the seat is left, which needs the call's lock,
         which whoever emits may hold.
         """
-        message = Message(event, payload)
+        message = Message(event, payload, namespace)
         sockets = self._sio.eio.sockets
-        recipients = self._sio.manager.get_participants("/", to)
+        recipients = self._sio.manager.get_participants(namespace, to)
         for number, (_, engine_id) in enumerate(recipients, 1):
             socket = sockets.get(engine_id)
             if socket and not socket.closed:
@@ -189,9 +194,16 @@ class Outboxes:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)  # to those who write what waits: a burst of messages is no stall
 
-    def abort(self, socket: str) -> None:
+    def send_now(self, event: str, payload: dict[str, Any], to: str, namespace: str) -> None:
+        """Send to one socket of a namespace, without waiting for anything."""
+        engine_id = self._sio.manager.eio_sid_from_sid(to, namespace)
+        socket = self._sio.eio.sockets.get(engine_id)
+        if socket and not socket.closed:
+            socket.queue.send(Message(event, payload, namespace))
+
+    def abort(self, socket: str, namespace: str = "/") -> None:
         """Close the connection of a Socket.IO client whatever waits for it."""
-        engine_id = self._sio.manager.eio_sid_from_sid(socket, "/")
+        engine_id = self._sio.manager.eio_sid_from_sid(socket, namespace)
         engine_socket = self._sio.eio.sockets.get(engine_id)
         if engine_socket:
             engine_socket.queue.abort()

@@ -29,6 +29,7 @@ from signaling.origins import Origins
 from signaling.outbox import Outboxes
 from signaling.room import Seat
 from signaling.tokens import Authority, Identity
+from signaling.transcribe_socket import TranscribeSocket
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,8 @@ class SocketServer:
             "media:close": self._close_media,
             "peer:signal": self._signal,
         }
+        self.transcribe = TranscribeSocket(self.sio, self._outboxes, authority)
+        """The namespace `/transcribe`."""
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._disconnect)
         self.sio.on("*", self._event)

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from captions.types import Caption, Word
-from signaling import messages
+from signaling import messages, transcribe_socket, transcribe_ws
+from signaling.audio import Encoding, SampleRate
 from signaling.errors import Code, ContractError
 from signaling.messages import ClientMessage, Participant, State, checked
 from signaling.socket import SocketServer
@@ -26,6 +27,9 @@ MODELS = {
     "Offer": messages.Offer,
     "Candidate": messages.Candidate,
     "Signal": messages.Signal,
+    "StartTranscription": transcribe_socket.Start,
+    "Configure": transcribe_ws.Configure,
+    "Config": transcribe_ws.Config,
 }
 
 
@@ -49,15 +53,21 @@ def test_every_reference_leads_somewhere():
         resolve(reference)
 
 
-def test_the_events_are_those_that_the_server_takes():
-    operations = document()["operations"].values()
-    taken = [
+def taken(channel: str) -> list[str]:
+    """The names of what clients send to a channel."""
+    return [
         resolve(message["$ref"])["name"]
-        for operation in operations
+        for operation in document()["operations"].values()
         if operation["action"] == "receive"
+        and operation["channel"]["$ref"] == f"#/channels/{channel}"
         for message in operation["messages"]
     ]
-    assert sorted(taken) == sorted(SocketServer(Everybody(), [])._handlers)
+
+
+def test_the_events_are_those_that_the_server_takes():
+    server = SocketServer(Everybody(), [])
+    assert sorted(taken("root")) == sorted(server._handlers)
+    assert sorted(taken("transcribe")) == sorted(server.transcribe._handlers)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -77,6 +87,10 @@ def test_patterns_are_the_server_s(name, read):
 def test_states_and_error_codes_are_the_server_s():
     assert set(schema("State")["enum"]) == set(get_args(State))
     assert set(schema("ErrorCode")["enum"]) == set(get_args(Code))
+    assert set(schema("Encoding")["enum"]) == set(get_args(Encoding))
+    assert set(schema("SampleRate")["enum"]) == set(get_args(SampleRate))
+    faults = schema("Fault")["properties"]["error"]["properties"]["code"]["enum"]
+    assert set(faults) == {*transcribe_ws.CODES.values(), *transcribe_ws.OTHER_CODES}
 
 
 def examples() -> list[tuple[type[BaseModel], Any]]:

@@ -26,6 +26,29 @@ export type ErrorCode =
   | "overloaded"
   | "unavailable"
   | "conflict";
+/**
+ * Words and names that may well be said.
+ *
+ * @maxItems 200
+ */
+export type Vocabulary = string[];
+/**
+ * For a private session; a call has its own.
+ *
+ * @maxItems 200
+ */
+export type Vocabulary1 = string[];
+/**
+ * A Caption, and whether it is not final.
+ */
+export type TranscriptionResult = Caption & {
+  is_partial: boolean;
+};
+export type Encoding = "linear16" | "mulaw" | "opus";
+/**
+ * Hz; of Opus it says nothing.
+ */
+export type SampleRate = 8000 | 16000 | 48000;
 
 export interface Nothing {}
 export interface Join {
@@ -248,4 +271,183 @@ export interface Reoffer {
 export interface PeerSignal {
   from: Id;
   data: unknown;
+}
+export interface StartTranscription {
+  /**
+   * A BCP 47 tag; `auto` asks for detection.
+   */
+  language_code?: string;
+  call?: Id;
+  name?: Name;
+  custom_vocabulary?: Vocabulary1;
+  /**
+   * A session to go on with; its finals are told again.
+   */
+  session?: string;
+  /**
+   * With `session`: finals after this `seq` are wanted.
+   */
+  since?: number;
+}
+export interface AudioChunk {
+  /**
+   * Bytes, or base64: 100 to 200 ms of audio, at most a second.
+   */
+  chunk: string;
+}
+export interface Connected {
+  status: "connected";
+}
+export interface TranscriptionStarted {
+  status: "started" | "resumed";
+  message: string;
+  language_code: Language;
+  /**
+   * For `start_transcription`, should this socket be lost.
+   */
+  session: string;
+  call: Id;
+  participant: Id;
+  /**
+   * Audio that has come so far.
+   */
+  received_ms: number;
+}
+export interface StartedAnswer {
+  ok: true;
+  status: "started" | "resumed";
+  message: string;
+  language_code: Language;
+  session: string;
+  call: Id;
+  participant: Id;
+  received_ms: Milliseconds;
+}
+export interface ReceivedAnswer {
+  ok: true;
+  /**
+   * Audio that has come so far.
+   */
+  received_ms: number;
+}
+export interface StoppedAnswer {
+  ok: true;
+  status: "stopped";
+  message: string;
+}
+export interface TranscriptionStopped {
+  /**
+   * `ended`: by the call or the server, not by the client.
+   */
+  status: "stopped" | "ended";
+  message: string;
+}
+export interface Configure {
+  type: "configure";
+  /**
+   * The token, in the first message.
+   */
+  api_key?: string;
+  config?: Config;
+}
+/**
+ * What is not there stays as it is, `linear16` at 16000 Hz to begin with.
+ */
+export interface Config {
+  encoding?: Encoding;
+  sample_rate?: SampleRate;
+  language?: Language;
+  interim_results?: boolean;
+  custom_vocabulary?: Vocabulary;
+  call?: Id;
+  name?: Name;
+}
+export interface Audio {
+  type: "audio";
+  /**
+   * Base64.
+   */
+  data: string;
+}
+export interface KeepAlive {
+  type: "keep_alive";
+}
+export interface CloseStream {
+  type: "close_stream";
+}
+/**
+ * What is heard of an utterance so far; a later message of the same `utterance` replaces it.
+ */
+export interface Interim {
+  type: "interim";
+  transcript: string;
+  confidence: number | null;
+  /**
+   * Seconds since the session's first audio.
+   */
+  start: number;
+  /**
+   * Seconds of speech.
+   */
+  duration: number;
+  is_final: false;
+  /**
+   * When this was made.
+   */
+  timestamp: string;
+  language: string;
+  utterance: Id;
+  revision: number;
+}
+export interface Final {
+  type: "final";
+  transcript: string;
+  confidence: number | null;
+  /**
+   * Seconds since the session's first audio.
+   */
+  start: number;
+  /**
+   * Seconds of speech.
+   */
+  duration: number;
+  is_final: true;
+  /**
+   * When this was made.
+   */
+  timestamp: string;
+  language: string;
+  utterance: Id;
+  revision: number;
+  words: SpokenWord[];
+}
+export interface SpokenWord {
+  word: string;
+  /**
+   * Seconds since the session's first audio.
+   */
+  start: number;
+  /**
+   * Seconds since the session's first audio.
+   */
+  end: number;
+  confidence: number;
+}
+export interface Fault {
+  type: "error";
+  error: {
+    code:
+      | "INVALID_AUDIO_FORMAT"
+      | "INVALID_MESSAGE"
+      | "UNAUTHORIZED"
+      | "FORBIDDEN"
+      | "NOT_FOUND"
+      | "TOO_LARGE"
+      | "RATE_LIMITED"
+      | "OVERLOADED"
+      | "UNAVAILABLE"
+      | "CONFLICT"
+      | "SESSION_EXPIRED";
+    message: string;
+  };
 }
