@@ -31,6 +31,7 @@ from signaling.rooms import Rooms
 from signaling.shared_call import now_ms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
+from signaling.telephony_ws import TelephonyWs
 from signaling.tokens import Authority
 from signaling.transcribe_ws import TranscribeWs
 from signaling.transcripts import Transcripts
@@ -148,6 +149,7 @@ class Gateway:
         TranscribeWs(sessions=self._sessions, authority=authority, origins=origins).add_routes(
             self._app
         )
+        TelephonyWs(sessions=self._sessions, authority=authority).add_routes(self._app)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._chores: list[asyncio.Task[None]] = []
         self.url = ""

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from captions.types import Caption, Word
-from signaling import messages, transcribe_socket, transcribe_ws
+from signaling import messages, telephony_ws, transcribe_socket, transcribe_ws
 from signaling.audio import Encoding, SampleRate
 from signaling.errors import Code, ContractError
 from signaling.messages import ClientMessage, Participant, State, checked
@@ -30,6 +30,7 @@ MODELS = {
     "StartTranscription": transcribe_socket.Start,
     "Configure": transcribe_ws.Configure,
     "Config": transcribe_ws.Config,
+    "Metadata": telephony_ws.Metadata,
 }
 
 

@@ -451,3 +451,49 @@ export interface Fault {
     message: string;
   };
 }
+/**
+ * Other fields are ignored.
+ */
+export interface Metadata {
+  /**
+   * Without one the call is a new one.
+   */
+  call?: string;
+  /**
+   * Hz; of Opus it says nothing.
+   */
+  rate?: 8000 | 16000 | 48000;
+  /**
+   * 2 for the mix `stereo`: the caller, then the callee.
+   */
+  channels?: 1 | 2;
+  /**
+   * The speakers' names by channel.
+   *
+   * @maxItems 2
+   */
+  names?: [] | [Name] | [Name, Name];
+  /**
+   * What they speak; one is for both.
+   *
+   * @maxItems 2
+   */
+  languages?: [] | [Language] | [Language, Language];
+  /**
+   * Partials, too; false unless told.
+   */
+  interim_results?: boolean;
+  /**
+   * The token.
+   */
+  api_key?: string;
+}
+export interface ChannelCaption {
+  type: "transcription";
+  channel: 1 | 2;
+  data: Caption;
+}
+export interface SwitchError {
+  type: "error";
+  data: ErrorBody;
+}
