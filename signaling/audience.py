@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any, Protocol
 
 from captions.profanity import masked
@@ -11,6 +10,7 @@ from captions.types import Caption
 from signaling.bus import Bus
 from signaling.fanout import Fanout
 from signaling.messages import Participant
+from signaling.older_clients import Transcribed
 from signaling.room import Room, Seat
 from signaling.shared_call import MOVED, Person, SharedCall
 
@@ -38,6 +38,11 @@ def feed_group(call: str, feed: str, *, masked: bool = False) -> str:
     return f"feed/{call}/{feed}" + ("/masked" if masked else "")
 
 
+def transcript_group(feed_group: str) -> str:
+    """Those of them who are also told a `transcript` for each caption."""
+    return f"{feed_group}/transcript"
+
+
 def _group_of(seat: Seat) -> str:
     return feed_group(seat.call, seat.feed, masked=seat.masked)
 
@@ -53,7 +58,8 @@ class Audience:
 
     def __init__(self, bus: Bus, sockets: Sockets, tasks: asyncio.TaskGroup) -> None:
         self._sockets = sockets
-        self._masked: Counter[tuple[str, str]] = Counter()  # seats that want a feed masked
+        self._masked: dict[str, set[str]] = {}  # sockets, by the group that reads a feed masked
+        self._transcribed: dict[str, Transcribed] = {}  # by the feed's group
         self.fanout = Fanout(bus, self._emit_caption, tasks)
 
     async def enter(self, seat: Seat) -> None:
@@ -129,19 +135,42 @@ class Audience:
         await self._sockets.emit("call:state", state_of(room.shared), call_group(room.call))
 
     async def _enter_feed(self, seat: Seat) -> None:
-        self._masked[seat.call, seat.feed] += seat.masked
-        await self._sockets.enter(seat.socket, _group_of(seat))
+        group = _group_of(seat)
+        if seat.masked:
+            self._masked.setdefault(group, set()).add(seat.socket)
+        await self._sockets.enter(seat.socket, group)
+        if seat.transcripts_from_ms is not None:
+            known = self._transcribed.setdefault(group, Transcribed(seat.transcripts_from_ms))
+            known.sockets.add(seat.socket)
+            await self._sockets.enter(seat.socket, transcript_group(group))
 
     async def _leave_feed(self, seat: Seat) -> None:
-        key = (seat.call, seat.feed)
-        self._masked[key] -= seat.masked
-        if not self._masked[key]:
-            del self._masked[key]
-        await self._sockets.leave(seat.socket, _group_of(seat))
+        """Also of a seat that did not get as far as to enter it."""
+        group = _group_of(seat)
+        readers = self._masked.get(group)
+        if readers:
+            readers.discard(seat.socket)
+            if not readers:
+                del self._masked[group]
+        older = self._transcribed.get(group)
+        if older:
+            older.sockets.discard(seat.socket)
+            if not older.sockets:
+                del self._transcribed[group]
+        if seat.transcripts_from_ms is not None:
+            await self._sockets.leave(seat.socket, transcript_group(group))
+        await self._sockets.leave(seat.socket, group)
 
     async def _emit_caption(self, caption: Caption) -> None:
         call, feed = caption.call, caption.feed
-        await self._sockets.emit("caption", caption.to_wire(), feed_group(call, feed))
-        if (call, feed) in self._masked:
-            group = feed_group(call, feed, masked=True)
-            await self._sockets.emit("caption", masked(caption).to_wire(), group)
+        await self._emit_to(feed_group(call, feed), caption)
+        group = feed_group(call, feed, masked=True)
+        if group in self._masked:
+            await self._emit_to(group, masked(caption))
+
+    async def _emit_to(self, group: str, caption: Caption) -> None:
+        await self._sockets.emit("caption", caption.to_wire(), group)
+        older = self._transcribed.get(group)
+        if older:
+            transcript = older.transcript(caption)
+            await self._sockets.emit("transcript", transcript, transcript_group(group))

@@ -161,9 +161,16 @@ class Calls:
         self._rooms.check_draining()
         return await self._in_time(message.call, lambda: self._join(socket, who, message))
 
-    async def watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
-        """Read captions without being a participant; the call may begin later."""
-        return await self._in_time(message.call, lambda: self._watch(socket, message))
+    async def watch(
+        self, socket: str, message: Watch, *, transcripts: bool = False
+    ) -> tuple[Seat, dict[str, Any]]:
+        """Read captions without being a participant; the call may begin later.
+
+        `transcripts`: read each also as a `transcript`, as older clients do.
+        """
+        return await self._in_time(
+            message.call, lambda: self._watch(socket, message, transcripts=transcripts)
+        )
 
     async def take_place(
         self, socket: str, who: Identity, message: Join, settings: Mapping[str, Any]
@@ -219,11 +226,15 @@ class Calls:
             language=message.language or self._rooms.lifecycle.language(room.shared),
         )
 
-    async def _watch(self, socket: str, message: Watch) -> tuple[Seat, dict[str, Any]]:
+    async def _watch(
+        self, socket: str, message: Watch, *, transcripts: bool
+    ) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
             room = await self._rooms.open(message.call)
             mask = message.profanity == "mask"
             seat = Seat(socket, room.call, message.captions_language, masked=mask)
+            if transcripts:
+                seat.transcripts_from_ms = room.shared.record.started_at_ms
             return seat, await self._sit(room, seat, None, message.since)
 
     async def welcome(self, seat: Seat) -> None:

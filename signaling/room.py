@@ -19,8 +19,9 @@ from signaling.store import CallRecord
 class Seat:
     """A socket in a call; a watcher's has no participant.
 
-    `masked`: it reads without swear words, whatever the call keeps. `taken` says that everybody
-    knows of it, `offered` that its participant sent a `media:offer`.
+    `masked`: it reads without swear words, whatever the call keeps. `transcripts_from_ms`: it also
+    reads `transcript`s, as older clients do, of a call that started then (Unix epoch). `taken` says
+    that everybody knows of it, `offered` that its participant sent a `media:offer`.
     """
 
     socket: str
@@ -28,6 +29,7 @@ class Seat:
     feed: str
     participant: str | None = None
     masked: bool = False
+    transcripts_from_ms: int | None = None
     taken: bool = False
     offered: bool = False
 

@@ -25,6 +25,7 @@ from signaling.messages import (
     Watch,
     checked,
 )
+from signaling.older_clients import subscription
 from signaling.origins import Origins
 from signaling.outbox import Outboxes
 from signaling.room import Seat
@@ -80,6 +81,7 @@ class SocketServer:
         self._handlers: dict[str, Handler] = {
             "call:join": self._join,
             "call:watch": self._watch,
+            "subscribe-call": self._subscribe,
             "call:update": self._update,
             "call:leave": self._leave,
             "captions:since": self._since,
@@ -194,10 +196,19 @@ class SocketServer:
         return answer
 
     async def _watch(self, connection: Connection, payload: object) -> dict[str, Any]:
-        message = checked(Watch, payload)
+        return await self._sit_and_watch(connection, checked(Watch, payload), transcripts=False)
+
+    async def _subscribe(self, connection: Connection, payload: object) -> dict[str, Any]:
+        return await self._sit_and_watch(connection, subscription(payload), transcripts=True)
+
+    async def _sit_and_watch(
+        self, connection: Connection, message: Watch, *, transcripts: bool
+    ) -> dict[str, Any]:
         connection.identity.require("watch", message.call)
         await self._rise(connection)
-        connection.seat, answer = await self._open_calls.watch(connection.socket, message)
+        connection.seat, answer = await self._open_calls.watch(
+            connection.socket, message, transcripts=transcripts
+        )
         await self._open_calls.welcome(connection.seat)
         return answer
 

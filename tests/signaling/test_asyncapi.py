@@ -15,6 +15,7 @@ from signaling import messages, telephony_ws, transcribe_socket, transcribe_ws
 from signaling.audio import Encoding, SampleRate
 from signaling.errors import Code, ContractError
 from signaling.messages import ClientMessage, Participant, State, checked
+from signaling.older_clients import Transcribed, subscription
 from signaling.socket import SocketServer
 from signaling.tokens import Everybody
 from tests.contract import breaks_of_answer, breaks_of_event, document, resolve
@@ -83,6 +84,19 @@ def test_what_clients_send_has_the_fields_that_the_server_reads(name):
 def test_patterns_are_the_server_s(name, read):
     assert schema(name)["pattern"] == get_args(read)[1].pattern
     assert schema("Language")["pattern"] == get_args(messages.Language)[1].pattern
+
+
+def test_older_clients_say_the_id_alone():
+    for example in document()["components"]["messages"]["subscribe-call"]["examples"]:
+        assert subscription(example["payload"]).call == "standup-42"
+
+
+def test_a_transcript_of_older_clients_is_documented():
+    [example] = document()["components"]["messages"]["caption"]["examples"]
+    transcript = Transcribed(1_795_794_490_888).transcript(Caption.from_wire(example["payload"]))
+    assert breaks_of_event("transcript", transcript) == []
+    [told] = document()["components"]["messages"]["transcript"]["examples"]
+    assert transcript == told["payload"]
 
 
 def test_states_and_error_codes_are_the_server_s():

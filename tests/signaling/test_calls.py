@@ -197,6 +197,40 @@ async def test_a_call_may_want_languages_whoever_reads_them(tmp_path):
         assert (await w.presence.read("a")).feeds == {"pt"}
 
 
+async def test_an_older_client_reads_each_caption_of_its_feed_as_a_transcript_too(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s0")
+        seat, _ = await w.calls.watch("s1", Watch(call="a", profanity="mask"), transcripts=True)
+        await w.calls.update(seat, Update(captions_language="de"))
+        ref = w.calls.live["a"].shared.ref
+        for feed, text in ((SPOKEN, "ask"), ("de", "was zum arsch")):
+            said = final("u1", text, call="a", feed=feed, language="de", end_ms=1900)
+            await w.bus.publish_final(ref.epoch, said)
+        await w.settled()
+        assert w.sockets.heard("s1", "transcript") == [
+            {
+                "call_uuid": "a",
+                "speaker": "Anna",
+                "transcript": "was zum a****",
+                "is_partial": False,
+                "timestamp": ref.started_at_ms + 1900,
+            }
+        ]
+        assert [c["text"] for c in w.sockets.heard("s1", "caption")] == ["was zum a****"]
+        assert not w.sockets.heard("s0", "transcript")
+        await w.calls.leave(seat)
+        assert not w.rooms.audience._transcribed
+        await w.calls.watch("s1", Watch(call="a"))
+        await w.bus.publish_final(ref.epoch, final("u2", call="a"))
+        await w.settled()
+        assert len(w.sockets.heard("s1", "caption")) == 2
+        assert len(w.sockets.heard("s1", "transcript")) == 1, "it watches as others do by now"
+        await w.calls.watch("s2", Watch(call="a"), transcripts=True)
+        await w.calls.end("a")
+        nothing_left(w)
+        assert not w.rooms.audience._transcribed
+
+
 async def test_who_wants_no_swear_words_reads_none_and_the_others_do(tmp_path):
     async with world(tmp_path) as w:
         anna = await w.join("s1", profanity="mask")

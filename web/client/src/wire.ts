@@ -16,6 +16,10 @@ export type Profanity = "keep" | "mask";
 export type Name = string;
 export type State = "live" | "degraded" | "recovering" | "ended";
 export type Milliseconds = number;
+/**
+ * The id of the call, or what `call:watch` takes.
+ */
+export type Subscription = Id | Watch;
 export type ErrorCode =
   | "unauthorized"
   | "forbidden"
@@ -249,6 +253,25 @@ export interface OfferAnswer {
   ok: true;
   sdp: string;
   type: "answer";
+}
+export interface OlderTranscript {
+  /**
+   * The id of the call.
+   */
+  call_uuid: string;
+  speaker: string;
+  /**
+   * The whole text of the caption, in the place of its partials before.
+   */
+  transcript: string;
+  /**
+   * More of it is to come, by the same speaker.
+   */
+  is_partial: boolean;
+  /**
+   * When what was said ended, in milliseconds since the Unix epoch.
+   */
+  timestamp: number;
 }
 export interface ParticipantEvent {
   event: "joined" | "updated" | "left";
