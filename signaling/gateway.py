@@ -15,8 +15,10 @@ from aiohttp import web
 from signaling.audio_sessions import AudioSessions
 from signaling.bus import Bus
 from signaling.calls import Calls
+from signaling.captions_http import CaptionsHttp
 from signaling.contained import contained
 from signaling.errors import Unreachable
+from signaling.event_streams import Clients, EventStreams
 from signaling.health import Fleet, Health
 from signaling.http import LARGEST_BODY, Api, problems
 from signaling.inner_sockets import InnerSockets
@@ -26,6 +28,7 @@ from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
 from signaling.node_watch import NodeWatch
 from signaling.presence import Presence
+from signaling.readers import Readers
 from signaling.registry import HEARTBEAT_SECONDS, Registry
 from signaling.rooms import Rooms
 from signaling.shared_call import now_ms
@@ -89,7 +92,8 @@ class Gateway:
         self._health = health
         self._transcripts = Transcripts(bus, store)
         self._sockets = SocketServer(authority, origins)
-        sockets = InnerSockets(self._sockets)
+        self._streams = EventStreams()
+        sockets = InnerSockets(Clients(self._sockets, self._streams))
         lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
@@ -143,6 +147,10 @@ class Gateway:
             voices=voices,
             language=language,
         ).add_routes(self._app)
+        CaptionsHttp(
+            readers=Readers(self._rooms, self._transcripts, store, self._streams),
+            authority=authority,
+        ).add_routes(self._app)
         Whip(
             sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
         ).add_routes(self._app)
@@ -192,6 +200,7 @@ class Gateway:
         with contained("lease not given back"):
             await self._registry.withdraw_gateway(self.id)
         await self._sockets.close()
+        await self._streams.close()
         with contained("finals not written"):
             await self._transcripts.flush()
         await self._runner.cleanup()
@@ -253,7 +262,8 @@ class Gateway:
         yield (
             "slow_clients_total",
             "Clients cut off because they did not read.",
-            self._sockets.slow_clients,
+            self._sockets.slow_clients + self._streams.slow_clients,
         )
         yield "audio_sessions", "Sessions of raw audio that are open.", self._sessions.count
         yield "sockets", "Socket.IO clients that are connected.", self._sockets.connected
+        yield "event_streams", "Readers of Server-Sent Events.", len(self._streams)

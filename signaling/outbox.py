@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket as sockets
 import struct
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -21,6 +20,8 @@ from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import MESSAGE, Packet
 
+from signaling.transports import abort, bound_buffer
+
 log = structlog.get_logger(__name__)
 
 MOST_PACKETS: Final = 1000
@@ -28,9 +29,6 @@ MOST_PACKETS: Final = 1000
 
 MOST_CHARACTERS: Final = 4 * 2**20
 """Characters that wait, not counting the longest packet: an answer to `since` may be long."""
-
-_KERNEL_BYTES: Final = 128 * 2**10
-"""What the kernel may hold for one client; left to itself it takes 4 MiB, minutes of captions."""
 
 _RECIPIENTS_AT_ONCE: Final = 200
 """Writes before others get their turn: some 5 ms."""
@@ -80,7 +78,7 @@ class Outbox(asyncio.Queue[Packet | None]):
     def attach(self, socket: EngineSocket, transport: asyncio.Transport | None) -> None:
         """The client has a WebSocket now."""
         self._socket, self._transport = socket, transport
-        self._set(sockets.SO_SNDBUF, _KERNEL_BYTES)
+        bound_buffer(transport)
 
     def send(self, message: Message) -> None:
         """Write a message, behind all that waits. Never blocks, never fails."""
@@ -115,15 +113,7 @@ class Outbox(asyncio.Queue[Packet | None]):
 
     def abort(self) -> None:
         """Close the connection without waiting for a client that does not read."""
-        if self._transport:
-            # Else the kernel would go on offering what it holds, for a quarter of an hour.
-            self._set(sockets.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
-
-    def _set(self, option: int, value: int | bytes) -> None:
-        sock = self._transport and self._transport.get_extra_info("socket")
-        if sock and sock.fileno() >= 0:
-            sock.setsockopt(sockets.SOL_SOCKET, option, value)
+        abort(self._transport)
 
     def _count(self, item: Packet | None) -> None:
         if self.empty():  # what was counted before is with the writer now

@@ -93,7 +93,23 @@ class Rooms:
             await self.take(there, None)
         elif there:
             return there
-        shared = await self.lifecycle.begin(call, settings or {}, self.check_draining)
+        return await self._opened(
+            await self.lifecycle.begin(call, settings or {}, self.check_draining)
+        )
+
+    async def find(self, call: str) -> Room | None:
+        """The room here of a call that goes on; None where it is over, or ending."""
+        there = self.live.get(call)
+        shared = there.shared if there else await self._presence.read(call)
+        if shared is None or shared.ending_since_ms is not None:
+            return None
+        if there:
+            return there
+        self.check_draining()
+        return await self._opened(shared)
+
+    async def _opened(self, shared: SharedCall) -> Room:
+        call = shared.call
         room = self.live[call] = Room(shared)
         following = asyncio.Event()
         self._followers[call] = self._tasks.create_task(self._follow(room, following))

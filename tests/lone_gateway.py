@@ -14,7 +14,7 @@ from signaling.metrics import Metrics
 from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
 from signaling.store_sqlite import SqliteStore
-from signaling.tokens import Everybody
+from signaling.tokens import Authority, Everybody
 from tests.signaling.world import Node, Nodes
 from turn.credentials import TurnServers
 
@@ -24,7 +24,7 @@ EPOCH = 1
 
 @asynccontextmanager
 async def lone_gateway(
-    folder: Path, calls: Sequence[str]
+    folder: Path, calls: Sequence[str], authority: Authority | None = None
 ) -> AsyncIterator[tuple[Gateway, MemoryBus]]:
     bus = MemoryBus()
     async with (
@@ -38,7 +38,7 @@ async def lone_gateway(
             presence=MemoryPresence(),
             nodes=Nodes(Node()),
             store=store,
-            authority=Everybody(),
+            authority=authority or Everybody(),
             turn=TurnServers(),
             health=Health("1"),
             metrics=Metrics(),

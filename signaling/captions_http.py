@@ -1,0 +1,104 @@
+"""Captions over HTTP: a feed as Server-Sent Events (`GET /api/calls/{call}/captions`)."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from captions.types import SPOKEN
+from signaling.bearer import bearer
+from signaling.errors import ContractError
+from signaling.event_streams import HEARTBEAT, EventStream
+from signaling.messages import ClientMessage, Feed, Id, Profanity, checked
+from signaling.readers import Readers, Wish
+from signaling.tokens import Authority
+
+log = structlog.get_logger(__name__)
+
+PATH: Final = "/api/calls/{call}/captions"
+
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Read(ClientMessage):
+    """`GET …/captions?language=&profanity=`, beside its token."""
+
+    call: Id
+    language: Feed = SPOKEN
+    profanity: Profanity = "keep"
+
+
+class CaptionsHttp:
+    """The routes."""
+
+    def __init__(self, *, readers: Readers, authority: Authority) -> None:
+        self._readers = readers
+        self._authority = authority
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add them to an aiohttp application."""
+        app.router.add_get(PATH, self.read, allow_head=False)
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        """`GET`: the feed from behind `Last-Event-ID`, until the call ends."""
+        wish = self._wish(request)
+        if self._readers.draining:  # an error would be the end of an EventSource
+            return await _begun(request, web.StreamResponse(headers=_HEADERS))
+        stream = self._readers.streams.open(request.transport)
+        try:
+            return await self._read(request, stream, wish)
+        except ConnectionResetError:  # whoever read is gone, or was cut off
+            log.debug("reader of events gone")
+            return web.Response()
+        finally:
+            self._readers.streams.forget(stream)
+
+    async def _read(
+        self, request: web.Request, stream: EventStream, wish: Wish
+    ) -> web.StreamResponse:
+        seat = await self._readers.sit(stream, wish)
+        try:
+            replayed = await self._readers.finals(wish)
+            if seat is None and not replayed and "Last-Event-ID" in request.headers:
+                return web.Response(status=204)  # an EventSource comes no more
+            response = await _begun(request, web.StreamResponse(headers=_HEADERS))
+            async with aclosing(self._readers.events(stream, wish, replayed)) as events:
+                async for data in events:
+                    await response.write(data)
+            return response
+        finally:
+            if seat:
+                await self._readers.leave(seat)
+
+    def _wish(self, request: web.Request) -> Wish:
+        given = {
+            name: request.query[name] for name in ("language", "profanity") if name in request.query
+        }
+        who = self._authority.identify(bearer(request))
+        asked = checked(Read, {**given, "call": request.match_info["call"]})
+        who.require("watch", asked.call)
+        masked = asked.profanity == "mask"
+        return Wish(asked.call, asked.language, _last_event_id(request), masked)
+
+
+async def _begun(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    response.force_close()  # the next one is for another gateway, where this one goes
+    await response.prepare(request)
+    await response.write(HEARTBEAT)  # so that it is seen to be open
+    return response
+
+
+def _last_event_id(request: web.Request) -> int:
+    """The `seq` that the reader has got to, 0 from the beginning."""
+    text = request.headers.get("Last-Event-ID", "")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise ContractError("invalid", "Last-Event-ID: a seq of the feed")
+    return int(text or 0)
