@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -43,6 +44,8 @@ class Translated:
         self._translation = translation
         self._publish = publish
         self._feeds: dict[str, TranslatedFeed] = {}
+        self._opening: deque[TranslatedFeed] = deque()
+        self._running: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: frozenset[str] = frozenset()
         self._more = asyncio.Event()
@@ -58,6 +61,18 @@ class Translated:
         # Of too many, made-up ones are left out before those that somebody can mean.
         ordered = sorted(set(feeds) - {SPOKEN}, key=lambda tag: (not self._known(tag), tag))
         self._wanted = frozenset(ordered[:MOST_FEEDS])
+        for tag, feed in self._feeds.items():
+            if tag not in self._wanted:
+                feed.wanted = False
+        for tag in sorted(self._wanted):
+            known = self._feeds.get(tag)
+            if known and known.wanted:
+                continue
+            feed = known or TranslatedFeed(tag, self._translation, self._publish)
+            feed.wanted = True
+            self._translation.prepare(tag)
+            self._feeds[tag] = feed  # what is said from now on is its business
+            self._opening.append(feed)
         self._more.set()
 
     def take(self, caption: Caption, *, of_speech: bool = False) -> None:
@@ -94,11 +109,13 @@ class Translated:
     async def run(self) -> None:
         """Open a feed when it is wanted, and translate until closed."""
         async with asyncio.TaskGroup() as group:
-            while not self._closed:
-                await self._open_wanted(group)
+            while True:
                 self._more.clear()
-                if not self._closed:
-                    await self._more.wait()
+                while self._opening:
+                    await self._open(self._opening.popleft(), group)
+                if self._closed:
+                    break
+                await self._more.wait()
             if self._tasks:
                 _, late = await asyncio.wait(self._tasks, timeout=CLOSING_SECONDS)
                 for task in late:
@@ -109,21 +126,12 @@ class Translated:
     def _known(self, tag: str) -> bool:
         return same(tag, "en") or self._translation.into(tag)
 
-    async def _open_wanted(self, group: asyncio.TaskGroup) -> None:
-        for tag, feed in self._feeds.items():
-            if tag not in self._wanted:
-                feed.wanted = False
-        for tag in sorted(self._wanted):
-            known = self._feeds.get(tag)
-            if known and known.wanted:
-                continue
-            feed = known or TranslatedFeed(tag, self._translation, self._publish)
-            feed.wanted = True
-            self._translation.prepare(tag)
-            self._feeds[tag] = feed  # what is said from now on is its business
+    async def _open(self, feed: TranslatedFeed, group: asyncio.TaskGroup) -> None:
+        if not self._closed:
             feed.catch_up(await self._missed(feed))
-            if known is None:
-                self._tasks.add(group.create_task(feed.run()))
+        if feed.tag not in self._running:
+            self._running.add(feed.tag)
+            self._tasks.add(group.create_task(feed.run()))
 
     async def _missed(self, feed: TranslatedFeed) -> list[Caption]:
         """The newest finals that the feed does not have: from before it was read, or was here."""

@@ -103,6 +103,33 @@ async def test_who_reads_again_gets_what_was_said_meanwhile_and_nothing_twice():
         await w.has("pt", "u-1", "u-2")
 
 
+async def test_what_is_said_just_when_somebody_begins_to_read_is_in_their_feed():
+    async with a_call() as w:
+        w.translated.want({"pt", "de"})
+        w.say(final("u-1"))
+        await w.has("pt", "u-1")
+        await w.has("de", "u-1")
+
+
+async def test_a_feed_begins_also_while_another_is_being_begun(monkeypatch):
+    async with a_call() as w:
+        begun, go_on, last_seq = asyncio.Event(), asyncio.Event(), w.bus.last_seq
+
+        async def slow(call: str, feed: str) -> int | None:
+            begun.set()
+            await go_on.wait()
+            return await last_seq(call, feed)
+
+        monkeypatch.setattr(w.bus, "last_seq", slow)
+        w.translated.want({"pt"})
+        await begun.wait()
+        w.translated.want({"pt", "de"})
+        go_on.set()
+        w.say(final("u-1"))
+        await w.has("pt", "u-1")
+        await w.has("de", "u-1")
+
+
 async def test_a_node_that_takes_over_translates_what_the_one_before_could_not_any_more():
     async with a_call() as w:
         for n in range(3):
