@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import defaultdict, deque
+import time
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,13 @@ from signaling.channels import Channels
 KEPT_FINALS: Final = 2000
 """Finals of a feed that the bus remembers; older ones are in the store."""
 
+KEPT_KEY_SECONDS: Final = 24 * 3600
+"""How long an idempotency key is remembered."""
+
 LISTENER_QUEUE: Final = 1024
 """Captions that wait for one slow listener before the oldest is dropped."""
+
+_MOST_CLAIMS: Final = 100_000
 
 
 class Fenced(Exception):
@@ -95,6 +101,13 @@ class Bus(Protocol):
     async def last_seq(self, call: str, feed: str) -> int | None:
         """The newest `seq` of a feed, 0 before the first; None of a call it does not know."""
 
+    async def claim(self, call: str, key: str, fingerprint: str) -> str | None:
+        """Let an idempotency key of a call stand for what has this fingerprint.
+
+        The fingerprint that it stands for already, None where it is new. It is remembered for
+        `KEPT_KEY_SECONDS`, whatever becomes of the call.
+        """
+
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """Wait for finals that are not acknowledged; at most `limit`, oldest first."""
 
@@ -147,6 +160,7 @@ class MemoryBus:
         self._entries = itertools.count(1)
         self._more = asyncio.Event()
         self._to_forget: set[str] = set()
+        self._claims: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
 
     async def open_call(self, call: str, epoch: int, last_seq: Mapping[str, int]) -> None:
         """See `Bus`."""
@@ -209,6 +223,18 @@ class MemoryBus:
         if call not in self._epochs:
             return None
         return self._feeds.get((call, feed), _Feed()).last_seq
+
+    async def claim(self, call: str, key: str, fingerprint: str) -> str | None:
+        """See `Bus`."""
+        now = time.monotonic()
+        while self._claims:
+            oldest, (at, _) = next(iter(self._claims.items()))
+            if now - at < KEPT_KEY_SECONDS and len(self._claims) < _MOST_CLAIMS:
+                break
+            del self._claims[oldest]
+        mine = (now, fingerprint)
+        known = self._claims.setdefault((call, key), mine)
+        return None if known is mine else known[1]
 
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """See `Bus`."""

@@ -11,7 +11,15 @@ from dataclasses import asdict
 from typing import Any, Final, Self
 
 from captions.types import Caption
-from signaling.bus import KEPT_FINALS, LISTENER_QUEUE, Fenced, Letter, Unopened, Unwritten
+from signaling.bus import (
+    KEPT_FINALS,
+    KEPT_KEY_SECONDS,
+    LISTENER_QUEUE,
+    Fenced,
+    Letter,
+    Unopened,
+    Unwritten,
+)
 from signaling.errors import Unreachable
 from signaling.redis.hub import Hub, Missed, Subscription
 from signaling.redis.keys import UNWRITTEN_CHANNEL, CallKeys, letters
@@ -31,6 +39,7 @@ _END_CALL: Final = Script.named("end_call")
 _FORGET: Final = Script.named("forget", before="forgetting")
 _SINCE: Final = Script.named("since")
 _ERASE: Final = Script.named("erase")
+_CLAIM: Final = Script.named("claim")
 
 
 class RedisBus:
@@ -110,6 +119,12 @@ class RedisBus:
         keys = CallKeys.of(call)
         known, newest = await self._link.do("HMGET", keys.bus, "open", f"n:{feed}")
         return int(newest or 0) if known else None
+
+    async def claim(self, call: str, key: str, fingerprint: str) -> str | None:
+        """See `Bus`."""
+        keys = [CallKeys.of(call).claim(key)]
+        known = await self._link.run(_CLAIM, keys, [fingerprint, KEPT_KEY_SECONDS])
+        return str(known) if known else None
 
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """See `Bus`."""

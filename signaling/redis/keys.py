@@ -65,6 +65,10 @@ class CallKeys:
         """Hash: the newest partial of each utterance without a final, by feed and utterance."""
         return f"{self.base}open"
 
+    def claim(self, key: str) -> str:
+        """What an idempotency key stands for."""
+        return f"{self.base}claim:{key}"
+
     def live(self, feed: str) -> str:
         """Channel of a feed's captions."""
         return f"{self.base}live:{feed}"

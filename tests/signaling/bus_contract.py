@@ -77,6 +77,17 @@ class BusContract:
         published = await asyncio.gather(*(bus.publish_final(1, final(f"u{n}")) for n in range(50)))
         assert sorted(c.seq for c in published) == list(range(1, 51))
 
+    async def test_an_idempotency_key_stands_for_what_came_first_with_it(self, bus):
+        claims = await asyncio.gather(*(bus.claim(CALL, "k", "one") for _ in range(10)))
+        assert sorted(claims, key=str) == [None] + ["one"] * 9
+        assert await bus.claim(CALL, "k", "two") == "one"
+        assert await bus.claim(CALL, "l", "two") is None
+        assert await bus.claim("another", "k", "two") is None
+        await bus.open_call(CALL, 1, {})
+        await bus.end_call(CALL)
+        await bus.forget(CALL)
+        assert await bus.claim(CALL, "k", "three") == "one"
+
     async def test_numbers_go_on_behind_those_of_the_store(self, bus):
         await bus.open_call(CALL, 3, {SPOKEN: 7})
         assert await bus.last_seq(CALL, SPOKEN) == 7
