@@ -198,25 +198,32 @@ class Caption:
 def as_final(partial: Caption) -> Caption:
     """A partial as the last word on its utterance, where its speaker's captioner is gone.
 
-    Its words share its time by their length; their confidence is the partial's.
+    Its words are `timed`; their confidence is the partial's.
     """
-    texts = partial.text.split()
+    return timed(
+        replace(
+            partial,
+            revision=partial.revision + 1,
+            stable=len(partial.text),
+            final=True,
+            confidence=partial.confidence or 0.0,
+            words=None,
+        )
+    )
+
+
+def timed(caption: Caption) -> Caption:
+    """The caption with words: where it has none they share its time by their length."""
+    if caption.words is not None:
+        return caption
+    texts = caption.text.split()
     total = sum(len(text) + 1 for text in texts)
-    length_ms = partial.end_ms - partial.start_ms
-    confidence = partial.confidence or 0.0
+    length_ms = caption.end_ms - caption.start_ms
     words, before = [], 0
     for text in texts:
         after = before + len(text) + 1
-        start_ms = partial.start_ms + length_ms * before // total
-        words.append(
-            Word(text, start_ms, partial.start_ms + length_ms * after // total, confidence)
-        )
+        start_ms = caption.start_ms + length_ms * before // total
+        end_ms = caption.start_ms + length_ms * after // total
+        words.append(Word(text, start_ms, end_ms, caption.confidence or 0.0))
         before = after
-    return replace(
-        partial,
-        revision=partial.revision + 1,
-        stable=len(partial.text),
-        final=True,
-        confidence=confidence,
-        words=tuple(words),
-    )
+    return replace(caption, words=tuple(words))

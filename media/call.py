@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -14,6 +14,7 @@ from captions.scheduler import Scheduler
 from captions.translation import Translation
 from captions.types import SPOKEN, Caption
 from captions.window import ModelInfo
+from media.brought import Brought
 from media.captions_back import CaptionsBack
 from media.counts import NodeCounts
 from media.pauses import Pauses
@@ -54,6 +55,9 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS: Final = 15.0
 """How long whoever creates a call waits until its SFU is joined."""
+
+PUBLISH_SECONDS: Final = 8.0
+"""How long who brings finals waits until the bus has them."""
 
 MOST_EVENTS: Final = 10_000
 """Events of one call that wait for the bus. An SFU that brings more at once is at fault."""
@@ -97,6 +101,7 @@ class NodeCall:
             on_fenced=self._on_fenced,
         )
         self._translated = Translated(ref.call, bus, translation, self._publish)
+        self._brought = Brought(self._bring)
         self._vocabulary: tuple[str, ...] = ()
         self._masks = False
         self._begun = time.monotonic()
@@ -107,6 +112,7 @@ class NodeCall:
         self._sources = asyncio.TaskGroup()
         self._publishing = asyncio.TaskGroup()
         self._running = asyncio.Event()
+        self._set = asyncio.Event()  # how the call is set, and what is read in it, is known
         self._closing = False
         self._closed = asyncio.Event()
         self._lost: str | None = None
@@ -258,6 +264,22 @@ class NodeCall:
         if mine:
             await asyncio.wait(mine)
 
+    async def publish(self, finals: Sequence[Caption]) -> list[Caption]:
+        """Publish finals of another recognizer, in order, as they are numbered.
+
+        Idempotent by utterance, which has to be theirs alone. Raises `ContractError`.
+        """
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self._set.wait()
+                if self._closing or self._publisher.fenced:
+                    raise ContractError("conflict", "the call is over, or has moved", 1000)
+                numbered = self._brought.put(finals)
+                await asyncio.wait(numbered)
+        except TimeoutError:
+            raise ContractError("unavailable", "the bus does not take captions", 1000) from None
+        return [final.result() for final in numbered]
+
     async def close(self) -> None:
         """Stop receiving everybody; returns when the last word is published. Idempotent."""
         await self._close_sources()
@@ -280,12 +302,14 @@ class NodeCall:
         """The transcript was erased."""
         self._publisher.forget_words()
         self._translated.forget_words()
+        self._brought.give_up(ContractError("conflict", "the transcript was erased"))
 
     def tell_health(self, why: str | None) -> None:
         """Tell gateways why captions are not what they should be, None where they are."""
         self._tell_gateways(CallHealth(self.ref.call, "degraded" if why else "live", why))
 
     def _on_fenced(self) -> None:
+        self._brought.give_up(ContractError("conflict", "the call is over, or has moved", 1000))
         if self._running.is_set() and not self._closing:
             self._closing = True
             for track in list(self._speakers):
@@ -423,6 +447,11 @@ class NodeCall:
         self._publish(caption)
         self._translated.take(caption, of_speech=self._wants_english(caption.language))
 
+    def _bring(self, final: Caption) -> None:
+        """As `_said`; but there is no audio of it to be heard once more."""
+        self._publish(final)
+        self._translated.take(final)
+
     def _wants_english(self, language: str) -> bool:
         return self._model.translates and self._translated.wants_english(language)
 
@@ -440,8 +469,10 @@ class NodeCall:
             for speaker in self._speakers.values():
                 speaker.vocabulary = self._vocabulary
             self._translated.want(shared.feeds)
+            self._set.set()
 
     def _published(self, caption: Caption) -> None:
+        self._brought.numbered(caption)
         if self._captions_back and caption.feed == SPOKEN:
             self._captions_back.put(caption)
 

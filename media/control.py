@@ -22,6 +22,7 @@ from signaling.orders import (
     CloseMedia,
     OfferOrder,
     Order,
+    Publish,
     Start,
     UpdateOrder,
 )
@@ -88,6 +89,9 @@ class Control:
                 return {"details": dict(await node.start(order.call, order.source, order.language))}
             case OfferOrder():
                 return {"sdp": await node.offer(order.call, order.participant, order.sdp)}
+            case Publish():
+                finals = await node.publish(order.call, order.captions)
+                return {"captions": [final.to_wire() for final in finals]}
             case CandidateOrder():
                 await node.candidate(order.call, order.participant, order.candidate)
             case CloseMedia():

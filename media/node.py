@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from captions.engine import Engine
 from captions.load import Level
 from captions.scheduler import Scheduler, SchedulerRules
 from captions.translation import Translation
+from captions.types import Caption
 from captions.window import ModelInfo
 from captions.worker import State
 from media.call import NodeCall
@@ -207,6 +208,10 @@ class Node:
         """See `NodeApi`."""
         if call.call in self._calls:
             self._calls[call.call].update(participant)
+
+    async def publish(self, call: CallRef, finals: Sequence[Caption]) -> list[Caption]:
+        """See `NodeApi`."""
+        return await self._begun(call).publish(finals)
 
     async def forget_words(self, call: CallRef) -> None:
         """See `NodeApi`."""

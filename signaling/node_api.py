@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from captions.types import Caption
 from signaling.audio import AudioFormat, AudioLine
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.sources import AnySource
@@ -41,6 +42,12 @@ class NodeApi(Protocol):
 
     async def update(self, call: CallRef, participant: Participant) -> None:
         """Take a changed name, language or wish not to be captioned."""
+
+    async def publish(self, call: CallRef, finals: Sequence[Caption]) -> list[Caption]:
+        """Publish finals of another recognizer, in order, as the node's own; as they are numbered.
+
+        Idempotent by utterance. Those without words get some.
+        """
 
     async def forget_words(self, call: CallRef) -> None:
         """The transcript was erased: keep nothing of what has been said. Idempotent."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import aiohttp
 
+from captions.types import Caption
 from signaling.audio import AudioFormat, AudioLine
 from signaling.errors import ContractError
 from signaling.messages import CallRef, Candidate, Participant
@@ -21,6 +22,7 @@ from signaling.orders import (
     ListenOrder,
     OfferOrder,
     Order,
+    Publish,
     Start,
     UpdateOrder,
     to_json,
@@ -37,6 +39,7 @@ ANSWER_SECONDS: Final[Mapping[str, float]] = {
     "candidate": 3.0,
     "close_media": 20.0,  # the last words are recognized
     "update": 3.0,
+    "publish": 10.0,  # the bus may be slow
     "end": 20.0,  # likewise
     "forget_words": 3.0,
 }
@@ -152,6 +155,11 @@ class _HttpNode:
     async def update(self, call: CallRef, participant: Participant) -> None:
         order = UpdateOrder(call=call, participant=participant)
         await self._nodes.ask(self._id, "update", order)
+
+    async def publish(self, call: CallRef, finals: Sequence[Caption]) -> list[Caption]:
+        order = Publish(call=call, captions=list(finals))
+        answer = await self._nodes.ask(self._id, "publish", order)
+        return [Caption.from_wire(caption) for caption in answer["captions"]]
 
     async def forget_words(self, call: CallRef) -> None:
         await self._nodes.ask(self._id, "forget_words", Order(call=call))

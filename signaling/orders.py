@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from captions.types import Caption
 from signaling.audio import AudioFormat
 from signaling.errors import HTTP_STATUS, ContractError
 from signaling.messages import CallRef, Candidate, Participant
@@ -77,12 +78,19 @@ class UpdateOrder(Order):
     participant: Participant
 
 
+class Publish(Order):
+    """Answered with `captions`, numbered."""
+
+    captions: list[Caption]
+
+
 ORDERS: dict[str, type[Order]] = {
     "start": Start,
     "offer": OfferOrder,
     "candidate": CandidateOrder,
     "close_media": CloseMedia,
     "update": UpdateOrder,
+    "publish": Publish,
     "end": Order,
     "forget_words": Order,
 }

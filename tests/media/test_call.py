@@ -20,7 +20,7 @@ from media.counts import NodeCounts
 from media.source import Connected, Joined, Left, Lost, Recovered, TrackEnded, TrackStarted
 from media.track import Track
 from signaling.bus import MemoryBus
-from signaling.errors import ContractError
+from signaling.errors import ContractError, Unreachable
 from signaling.messages import (
     Arrived,
     CallEvent,
@@ -304,3 +304,77 @@ async def test_audio_that_was_offered_since_is_not_closed_by_an_order_that_comes
         with pytest.raises(ContractError):
             await w.call.direct.candidate("p-anna", Candidate())
         assert not w.call.participants
+
+
+async def test_what_is_brought_goes_the_way_of_what_is_said(monkeypatch):
+    def set_so(now):
+        settings = {"profanity": "mask", "captions_languages": ["de"]}
+        return replace(now, record=replace(now.record, settings=settings))
+
+    async with a_call(monkeypatch) as w:
+        await w.presence.change("c", set_so)
+        sfu = Sfu()
+        await w.call.attach(sfu, "en")
+        brought = [final(f"x-{n}", f"shit {n}", call="c", words=None) for n in range(3)]
+        numbered = await w.call.publish(brought)
+        assert [(c.text, c.seq) for c in numbered] == [("s*** 0", 1), ("s*** 1", 2), ("s*** 2", 3)]
+        assert await w.call.publish(brought[1:]) == numbered[1:], "once is enough"
+        assert await w.bus.since("c", SPOKEN, 0) == numbered
+        while len(await w.bus.since("c", "de", 0)) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        while len(sfu.sent) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert sfu.sent == numbered
+
+
+async def test_what_is_brought_into_a_call_that_others_have_by_now_is_a_conflict(monkeypatch):
+    async with a_call(monkeypatch) as w:
+        await w.bus.open_call("c", 2, {})
+        for _ in range(2):
+            with pytest.raises(ContractError) as error:
+                await w.call.publish([final("x-1", call="c")])
+            assert error.value.code == "conflict"
+
+
+async def test_who_brings_while_the_bus_is_away_comes_again_and_it_is_there_once(monkeypatch):
+    monkeypatch.setattr(call_module, "PUBLISH_SECONDS", 0.05)
+    async with a_call(monkeypatch) as w:
+
+        async def away(*_):
+            raise Unreachable("scripted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(w.bus, "publish_final", away)
+            for _ in range(2):
+                with pytest.raises(ContractError) as error:
+                    await w.call.publish([final("x-1", call="c")])
+                assert error.value.code == "unavailable"
+        monkeypatch.setattr(call_module, "PUBLISH_SECONDS", 5.0)
+        [numbered] = await w.call.publish([final("x-1", call="c")])
+        assert await w.bus.since("c", SPOKEN, 0) == [numbered]
+
+
+async def test_no_more_is_brought_than_may_wait_for_the_bus(monkeypatch):
+    monkeypatch.setattr(call_module, "PUBLISH_SECONDS", 0.05)
+    monkeypatch.setattr("media.brought.MOST_WAITING", 3)
+    async with a_call(monkeypatch) as w:
+
+        async def away(*_):
+            raise Unreachable("scripted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(w.bus, "publish_final", away)
+            for numbers, code in (((1, 2), "unavailable"), ((3, 4), "overloaded")):
+                with pytest.raises(ContractError) as error:
+                    await w.call.publish([final(f"x-{n}", call="c") for n in numbers])
+                assert error.value.code == code
+
+
+async def test_what_was_brought_is_not_kept_when_it_is_erased(monkeypatch):
+    async with a_call(monkeypatch) as w:
+        await w.call.publish([final("x-1", call="c")])
+        await w.bus.erase("c")
+        w.call.forget_words()
+        [known] = await w.call.publish([final("x-1", call="c")])
+        assert (known.seq, known.text) == (1, "")
+        assert not await w.bus.since("c", SPOKEN, 1)

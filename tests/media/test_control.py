@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 import jwt
@@ -26,6 +26,7 @@ from signaling.registry import MemoryRegistry, NodeStatus
 from signaling.sources import Janus, Rtp, RtpStream, Srtp
 from signaling.tokens import GRANTS, SharedSecret
 from tests.redis_server import free_port
+from tests.signaling.bus_contract import final
 
 SECRET = "a secret of the tests that is long enough"
 REF = CallRef(
@@ -71,6 +72,10 @@ class Node:
 
     async def update(self, call, participant):
         await self._take("update", call, participant)
+
+    async def publish(self, call, finals):
+        await self._take("publish", call, finals)
+        return [final.numbered(n) for n, final in enumerate(finals, 7)]
 
     async def forget_words(self, call):
         await self._take("forget_words", call)
@@ -128,6 +133,9 @@ async def test_every_order_arrives_as_it_was_given_and_is_answered(secret):
         await w.client.candidate(REF, "p-anna", Candidate())
         await w.client.close_media(REF, "p-anna")
         await w.client.update(REF, ANNA)
+        finals = [final("x-1", "grüß 🙂"), replace(final("x-2"), words=None, confidence=None)]
+        numbered = await w.client.publish(REF, finals)
+        assert numbered == [final.numbered(n) for n, final in enumerate(finals, 7)]
         await w.client.forget_words(REF)
         await w.client.end(REF)
         assert w.node.asked == [
@@ -137,6 +145,7 @@ async def test_every_order_arrives_as_it_was_given_and_is_answered(secret):
             ("candidate", REF, "p-anna", Candidate()),
             ("close_media", REF, "p-anna"),
             ("update", REF, ANNA),
+            ("publish", REF, finals),
             ("forget_words", REF),
             ("end", REF),
         ]

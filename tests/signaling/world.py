@@ -83,6 +83,10 @@ class Node:
     async def update(self, call, participant):
         await self._take("update", call.call, participant)
 
+    async def publish(self, call, finals):
+        await self._take("publish", call.call, [final.utterance for final in finals])
+        return [final.numbered(n) for n, final in enumerate(finals, 1)]
+
     async def forget_words(self, call):
         await self._take("forget_words", call.call)
 
