@@ -1,4 +1,4 @@
-"""Captions over HTTP: a feed as Server-Sent Events (`GET /api/calls/{call}/captions`)."""
+"""`/api/calls/{call}/captions`: a feed as Server-Sent Events, and finals from outside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aiohttp import web
 
 from captions.types import SPOKEN
 from signaling.bearer import bearer
+from signaling.bringing import Bringing, KeyReused
+from signaling.brought import BringCaptions, idempotency_key
 from signaling.errors import ContractError
 from signaling.event_streams import HEARTBEAT, EventStream
 from signaling.messages import ClientMessage, Feed, Id, Profanity, checked
@@ -17,6 +19,9 @@ from signaling.readers import Readers, Wish
 from signaling.tokens import Authority
 
 log = structlog.get_logger(__name__)
+
+LARGEST_BODY: Final = 128 * 1024
+"""Bytes of captions that are brought; an order to a node holds thrice as much, as escapes are."""
 
 PATH: Final = "/api/calls/{call}/captions"
 
@@ -36,16 +41,24 @@ class Read(ClientMessage):
     profanity: Profanity = "keep"
 
 
+class Bring(ClientMessage):
+    """`POST …/captions`, beside its body."""
+
+    call: Id
+
+
 class CaptionsHttp:
     """The routes."""
 
-    def __init__(self, *, readers: Readers, authority: Authority) -> None:
+    def __init__(self, *, readers: Readers, bringing: Bringing, authority: Authority) -> None:
         self._readers = readers
+        self._bringing = bringing
         self._authority = authority
 
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
         app.router.add_get(PATH, self.read, allow_head=False)
+        app.router.add_post(PATH, self.bring)
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """`GET`: the feed from behind `Last-Event-ID`, until the call ends."""
@@ -60,6 +73,23 @@ class CaptionsHttp:
             return web.Response()
         finally:
             self._readers.streams.forget(stream)
+
+    async def bring(self, request: web.Request) -> web.Response:
+        """`POST`: one caption, or several as `captions`; they are answered as they are numbered."""
+        who = self._authority.identify(bearer(request))
+        call = checked(Bring, {"call": request.match_info["call"]}).call
+        who.require("publish", call)
+        key = idempotency_key(request.headers.getall("Idempotency-Key", []))
+        body = await _json(request)
+        if isinstance(body, dict) and "captions" not in body:
+            body = {"captions": [body]}
+        try:
+            finals = await self._bringing.bring(call, who, key, checked(BringCaptions, body))
+        except KeyReused:
+            reason = "The Idempotency-Key stands for other captions"
+            raise web.HTTPUnprocessableEntity(reason=reason) from None
+        answer = {"call": call, "captions": [final.to_wire() for final in finals]}
+        return web.json_response(answer, status=201)
 
     async def _read(
         self, request: web.Request, stream: EventStream, wish: Wish
@@ -102,3 +132,13 @@ def _last_event_id(request: web.Request) -> int:
     if text and not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise ContractError("invalid", "Last-Event-ID: a seq of the feed")
     return int(text or 0)
+
+
+async def _json(request: web.Request) -> object:
+    too_large = ContractError("too_large", f"the body has at most {LARGEST_BODY} bytes")
+    if (request.content_length or 0) > LARGEST_BODY or len(await request.read()) > LARGEST_BODY:
+        raise too_large
+    try:
+        return await request.json()
+    except (ValueError, LookupError, RecursionError):  # LookupError: of the charset
+        raise ContractError("invalid", "the body must be JSON") from None

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from signaling.audio_sessions import AudioSessions
+from signaling.bringing import Bringing
 from signaling.bus import Bus
 from signaling.calls import Calls
 from signaling.captions_http import CaptionsHttp
@@ -149,6 +150,7 @@ class Gateway:
         ).add_routes(self._app)
         CaptionsHttp(
             readers=Readers(self._rooms, self._transcripts, store, self._streams),
+            bringing=Bringing(self._rooms, bus, self._transcripts, store),
             authority=authority,
         ).add_routes(self._app)
         Whip(

@@ -97,14 +97,18 @@ class Rooms:
             await self.lifecycle.begin(call, settings or {}, self.check_draining)
         )
 
+    async def going_on(self, call: str) -> SharedCall | None:
+        """The newest version of a call that goes on; None where it is over, or ending."""
+        shared = await self._presence.read(call)
+        return None if shared is None or shared.ending_since_ms is not None else shared
+
     async def find(self, call: str) -> Room | None:
         """The room here of a call that goes on; None where it is over, or ending."""
-        there = self.live.get(call)
-        shared = there.shared if there else await self._presence.read(call)
-        if shared is None or shared.ending_since_ms is not None:
+        shared = await self.going_on(call)
+        if shared is None:
             return None
-        if there:
-            return there
+        if call in self.live:
+            return self.live[call]
         self.check_draining()
         return await self._opened(shared)
 

@@ -237,6 +237,11 @@ def with_readers(call: SharedCall, gateway: str, feeds: frozenset[str]) -> Share
     return replace(call, reads={**reads, gateway: feeds} if feeds else reads)
 
 
+def heard_from(call: SharedCall) -> SharedCall:
+    """Something came from outside: a call that is empty waits anew for somebody."""
+    return replace(call, empty_since_ms=now_ms()) if call.empty else call
+
+
 def placed(call: SharedCall, node: str, epoch: int) -> SharedCall:
     """The call has a node, its first or the next; `awaited` says whom that one must still get."""
     moved_at_ms = now_ms() if call.awaited or call.leaving else None
