@@ -89,6 +89,9 @@ bench-fanout: $(VENV)/.installed-bench  ## Measure captions to thousands of sock
 bench-languages: $(VENV)/.installed-bench $(VENV)/.translate  ## Measure what translation costs, and how well other languages are heard
 	$(BIN)/python -m tests.bench.languages $(ARGS)
 
+bench-sessions: $(VENV)/.installed-bench  ## Measure what sessions of raw audio cost, and whether every door gives the same words
+	$(BIN)/python -m tests.bench.sessions $(ARGS)
+
 check-images: $(VENV)/.installed-dev signaling/page/index.html  ## Install both images by their own steps in a clean folder, and start them
 	$(BIN)/python -m tests.deploy.images $(ARGS)
 

@@ -38,10 +38,14 @@ class WsClient:
 
     async def _hear(self) -> None:
         async for text in self.socket:
-            message = json.loads(text)
-            self.breaks += breaks_of_event(message["type"], message, "result")
-            self.heard.append(message)
+            self.read(text)
         self.closed.set()
+
+    def read(self, text: str | bytes) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(text)
+        self.breaks += breaks_of_event(message["type"], message, "result")
+        self.heard.append(message)
+        return message
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.heard if message["type"] == kind]
