@@ -144,7 +144,7 @@ class Speaker:
             self._zero_ms = max(0, zero_at_ms - self._call.started_at_ms)
             if self._interrupted_at_ms is not None:
                 since_ms = self._interrupted_at_ms - self._call.started_at_ms
-                self._gap_ms = max(0, self._zero_ms - since_ms)
+                self._gap_ms = max(0, self._zero_ms - since_ms) or None
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
         self._captioner.beat_factor = self._scheduler.beat_factor
         if self.participant.captioned and self.understood:

@@ -35,11 +35,15 @@ ENOUGH_SECONDS: Final = 5.0
 NO_NODE_SECONDS: Final = 30.0
 """Audio waits for so long for a node that takes it; then it is lost."""
 
+KEPT_SECONDS: Final = 5.0
+"""Audio that was sent and of which no caption has come: it is sent again where its node dies."""
+
 MOVED_SECONDS: Final = 0.5
 """How long a chunk may still be under way to a node that the call has left."""
 
 _GAP_MS: Final = 500
 _RETRY_SECONDS: Final = 0.5
+_FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_FINAL_SECONDS: Final = 3.0
 
 
@@ -65,6 +69,11 @@ class _Chunk:
     at_ms: int = 0
     seconds: float = 0.0
     instead_of: AudioLine | None = None
+
+    @property
+    def end_ms(self) -> int:
+        """Behind its last sample, since the Unix epoch."""
+        return self.at_ms + round(self.seconds * 1000)
 
 
 class AudioSession:
@@ -98,6 +107,8 @@ class AudioSession:
         self._seat: Seat | None = None
         self._chunks: deque[_Chunk | None] = deque()
         self._waiting_seconds = 0.0
+        self._sent: deque[_Chunk] = deque()  # of which no caption has come yet
+        self._unsent: deque[_Chunk] = deque()  # what a line is to carry next
         self._more = asyncio.Event()
         self._taken = asyncio.Event()
         self._started_at_ms = 0  # the call, since the Unix epoch
@@ -106,6 +117,7 @@ class AudioSession:
         self._heard = asyncio.Event()
         self._line: AudioLine | None = None
         self._line_audio = audio
+        self._deaths = 0  # of lines since a chunk was taken
         self._sending: asyncio.Timeout | None = None
         self._carrying: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
@@ -217,6 +229,7 @@ class AudioSession:
         match event:
             case "caption":
                 if payload["participant"] == self.seat.participant:
+                    self._forget_until(self._started_at_ms + payload["end_ms"])
                     self.outlet.caption(payload)
                 self._seq = max(self._seq, payload["seq"] or 0)
                 self._heard.set()
@@ -264,44 +277,79 @@ class AudioSession:
             chunk = replace(chunk, at_ms=self._end_ms)
         if not self.received_seconds:
             return  # nothing was said yet: the line can wait
+        self._unsent.append(chunk)
         try:
             async with asyncio.timeout(NO_NODE_SECONDS):
-                while True:
-                    if await self._try_to_deliver(chunk):
-                        break
-                    await asyncio.sleep(_RETRY_SECONDS)
+                while self._unsent and not self._over_without_node:
+                    await self._send_next()
         except TimeoutError:
             log.warning("audio lost: no node takes it", seconds=round(chunk.seconds, 1))
             self.outlet.error(ContractError("unavailable", "audio was lost: no node took it"))
+        self._unsent.clear()
 
-    async def _try_to_deliver(self, chunk: _Chunk) -> bool:
+    async def _send_next(self) -> None:
+        """Send the oldest chunk; where the line is dead, what went into it is to be sent again."""
+        chunk = self._unsent[0]
         if self._line_audio != chunk.audio:
             self._part_line()
-        try:
-            if self._line is None:
-                self._line_audio = chunk.audio
-                self._line = await self._calls.listen(self.seat, chunk.audio, chunk.at_ms)
-            if chunk.data:
-                async with asyncio.timeout(None) as self._sending:
-                    await self._line.send(chunk.data, chunk.at_ms)
-        except TimeoutError:
-            if self._sending is None or not self._sending.expired():
-                raise
+        if self._line is None and not await self._open_line(chunk):
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        if await self._send(chunk):
+            self._deaths = 0
+            if self._unsent and self._unsent[0] is chunk:  # else it was captioned meanwhile
+                self._unsent.popleft()
+        else:
             self._part_line()
-            return await self._try_to_deliver(chunk)
+            self._unsent.extendleft(reversed(self._sent))
+            self._sent.clear()
+            self._deaths += 1
+            await asyncio.sleep(min(_RETRY_SECONDS, _FIRST_RETRY_SECONDS * self._deaths))
+
+    async def _open_line(self, chunk: _Chunk) -> bool:
+        try:
+            self._line = await self._calls.listen(self.seat, chunk.audio, chunk.at_ms)
         except ContractError as error:
-            if error.code in ("invalid", "too_large"):
-                self.outlet.error(error)
-                return True
-            if self._line is None and not self._told:
+            if not self._told:
                 self._told = True
                 self.outlet.error(error)
-            self._part_line()
-            return self._over
-        finally:
-            self._sending = None
+            return False
+        self._line_audio = chunk.audio
         self._told = False
         return True
+
+    async def _send(self, chunk: _Chunk) -> bool:
+        """Whether the line is alive behind it."""
+        if self._line is None or not chunk.data:
+            return True
+        try:
+            async with asyncio.timeout(None) as self._sending:
+                await self._line.send(chunk.data, chunk.at_ms)
+        except TimeoutError:  # the call has left that node, or it hangs
+            return False
+        except ContractError as error:
+            if error.code not in ("invalid", "too_large"):
+                return False
+            self.outlet.error(error)
+        else:
+            self._keep(chunk)
+        finally:
+            self._sending = None
+        return True
+
+    @property
+    def _over_without_node(self) -> bool:
+        return self._over and self._line is None and self._told
+
+    def _keep(self, chunk: _Chunk) -> None:
+        self._sent.append(chunk)
+        while chunk.end_ms - self._sent[0].at_ms > KEPT_SECONDS * 1000:
+            self._sent.popleft()
+
+    def _forget_until(self, at_ms: int) -> None:
+        for chunks in (self._sent, self._unsent):
+            while chunks and chunks[0].end_ms <= at_ms:
+                chunks.popleft()
 
     def _part_line(self) -> None:
         """Leave the line; its last words are still made, where it lives."""

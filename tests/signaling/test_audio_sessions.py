@@ -173,8 +173,27 @@ async def test_audio_goes_to_the_next_node_when_the_first_one_dies(tmp_path):
         await w.presence.change(call, lambda now: lost(now, now_ms()))
         await w.presence.change(call, lambda now: placed(now, "node-1", now.epoch + 1))
         del w.node.gates["send"]
-        await until(lambda: len(w.node.lines) == 2 and w.node.lines[1].heard)
-        assert w.node.lines[1].heard[0][0] == b"\x01" * 3200, "nothing is lost on the way"
+        await until(lambda: len(w.node.lines) == 2 and len(w.node.lines[1].heard) == 2)
+        line = w.node.lines[1]
+        assert [chunk for chunk, _ in line.heard] == [CHUNK, b"\x01" * 3200], "none was captioned"
+        assert line.begins_at_ms == session.begins_at_ms
+
+
+async def test_what_was_captioned_before_a_node_died_is_not_sent_to_the_next_one(tmp_path):
+    async with world(tmp_path) as w:
+        _, session = await w.sessions.open(ANYBODY, Wish(), client := Client())
+        for n in range(4):
+            session.send(bytes([n]) * 3200)
+        await until(lambda: w.node.lines and len(w.node.lines[0].heard) == 4)
+        captioned = replace(partial("u1", 1), end_ms=session.offset_ms + 200)
+        await publish(w, session, captioned)
+        await until(lambda: client.captions)
+        w.node.faults["send"] = ContractError("unavailable", "the node does not answer")
+        session.send(bytes([4]) * 3200)
+        await until(lambda: len(w.node.lines) > 1)
+        del w.node.faults["send"]
+        await until(lambda: len(w.node.lines[-1].heard) == 3)
+        assert [chunk[0] for chunk, _ in w.node.lines[-1].heard] == [2, 3, 4]
 
 
 async def test_a_node_that_drains_speaks_the_last_words_of_what_it_was_sent(tmp_path):
