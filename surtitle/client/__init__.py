@@ -13,6 +13,7 @@ from surtitle.client.caption import SPOKEN, Caption, Word
 from surtitle.client.client import Client
 from surtitle.client.errors import SurtitleError
 from surtitle.client.operation import Check, Health, Languages
+from surtitle.client.speech import Speech
 from surtitle.client.token import Token
 from surtitle.client.watch import Watch
 
@@ -32,6 +33,7 @@ __all__ = [
     "Participant",
     "Rtp",
     "RtpStream",
+    "Speech",
     "Srtp",
     "SurtitleError",
     "Token",

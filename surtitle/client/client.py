@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from ssl import SSLContext
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -13,9 +13,12 @@ import aiohttp
 from surtitle.client.call import CallState, Profanity
 from surtitle.client.calls import Calls
 from surtitle.client.caption import SPOKEN, Caption
+from surtitle.client.chunks import CHUNK_MS, Chunks
 from surtitle.client.feed import Feed
 from surtitle.client.link import Link
 from surtitle.client.operation import UNWELL, Health, Languages
+from surtitle.client.speaking import Speaking
+from surtitle.client.speech import Speech
 from surtitle.client.token import Token, Tokens
 from surtitle.client.transcripts import Transcripts
 from surtitle.client.watch import Watch
@@ -77,7 +80,7 @@ class Client:
                 await group.__aexit__(None, None, None)
 
     async def close(self) -> None:
-        """End all that is read by this client, as leaving it does. Idempotent.
+        """End all that is read and spoken by this client, as leaving it does. Idempotent.
 
         Who waits for a caption meanwhile gets `SurtitleError` `unavailable`.
         """
@@ -142,6 +145,34 @@ class Client:
         """As `captions`, and each change of the call's state, of which "ended" is the last."""
         wanted = Wanted(call, language, profanity)
         return self._watch(wanted, since, (Caption, CallState), partials=partials)
+
+    def speak(
+        self,
+        call: str | None = None,
+        *,
+        name: str | None = None,
+        language: str = "auto",
+        vocabulary: Sequence[str] = (),
+        real_time: bool = True,
+        buffer_seconds: float = 10.0,
+    ) -> Speech:
+        """Send audio, as a participant of a call; without `call`, for this client alone.
+
+        `async with` it. `language` is what is spoken, as a BCP 47 tag; `vocabulary` are names that
+        may be said where there is no call: a call has its own. Audio goes in `real_time`, or else
+        as fast as the server takes it.
+
+        Where the connection is lost, up to `buffer_seconds` of audio wait for the next one. A
+        server that was only away keeps the speaker's place for 30 s, and what may not have arrived
+        is sent again; of one that died what it was just hearing is lost. Needs `publish`.
+        """
+        wish: dict[str, Any] = {"language_code": language}
+        wish |= {"call": call} if call else {}
+        wish |= {"name": name} if name else {}
+        wish |= {"custom_vocabulary": list(vocabulary)} if vocabulary else {}
+        chunks = Chunks(max(1, round(buffer_seconds * 1000 / CHUNK_MS)), real_time=real_time)
+        speaking = Speaking(self._open, wish, chunks, self._reconnect_seconds)
+        return Speech(speaking, self._start)
 
     def _watch(
         self, wanted: Wanted, since: int, kinds: tuple[type[Any], ...], *, partials: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
@@ -50,19 +50,16 @@ class Connection:
         self._sio.on("connect_error", self._refused, namespace=namespace)
         self._sio.on("disconnect", self._disconnected, namespace=namespace)
 
-    @property
-    def unsent(self) -> int:
-        """Messages that wait to be written."""
-        return int(self._sio.eio.queue.qsize())
-
-    async def ask(self, event: str, payload: object = None) -> Any:
+    async def ask(
+        self, event: str, payload: object = None, within_seconds: float = ANSWER_SECONDS
+    ) -> Any:
         """What the server acknowledges with. `unavailable` where the connection is lost first."""
         answer = asyncio.get_running_loop().create_future()
         self._answers.add(answer)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 await self.tell(event, payload, lambda *told: _answer(answer, told))
-                return _unwrapped(await answer)
+                return unwrapped(await answer)
         except TimeoutError as error:
             raise SurtitleError("unavailable", "the server did not answer in time") from error
         finally:
@@ -71,7 +68,7 @@ class Connection:
     async def tell(
         self, event: str, payload: object = None, answered: Callable[..., None] | None = None
     ) -> None:
-        """Send an event, without waiting for it to be sent."""
+        """Send an event, without waiting for it to be sent; `answered` gets the acknowledgement."""
         try:
             await self._sio.emit(event, payload, namespace=self._namespace, callback=answered)
         except SocketIOError as error:
@@ -97,6 +94,10 @@ class Connection:
 
     async def close(self) -> None:
         """Disconnect, also from what has not been connected wholly. Idempotent."""
+        if self._sio.eio.state == "connected":
+            with suppress(TimeoutError):  # whoever does not read is not waited for
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._sio.eio.queue.join()  # which Engine.IO would not write any more
         await self._sio.disconnect()
         self._disconnected()
 
@@ -135,7 +136,8 @@ def _answer(answer: asyncio.Future[Any], told: tuple[Any, ...]) -> None:
         answer.set_result(told[0] if told else None)
 
 
-def _unwrapped(answer: object) -> Any:
+def unwrapped(answer: object) -> Any:
+    """What an acknowledgement says; `SurtitleError` where it says no."""
     if isinstance(answer, dict) and answer.get("ok") is True:
         return answer
     raise SurtitleError.from_wire(answer.get("error") if isinstance(answer, dict) else None)

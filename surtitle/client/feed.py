@@ -71,6 +71,16 @@ class Feed:
         self._newest = max(self._newest, seq)
         self._settle(max(self.settled, last or seq))
 
+    def receive_part(self, caption: Caption) -> None:
+        """Take what the server sent of one speaker: numbers between are of others.
+
+        Where nobody reads, the oldest finals go.
+        """
+        self._take(caption)
+        self._settle(max(self.settled, caption.seq or 0))
+        while len(self._due) > WAITING_FINALS:
+            self._due.popleft()
+
     def take(self) -> Caption | None:
         """The next caption that is due, None for now. Finals come first."""
         if self._due:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Literal
 
 from surtitle.client.calls import path
 from surtitle.client.caption import SPOKEN, Caption
 from surtitle.client.http import Http
-
-Format = Literal["vtt", "srt", "txt", "json"]
 
 
 class Transcripts:
@@ -24,8 +21,8 @@ class Transcripts:
         answer = await self._http.json("GET", _path(call), query={"language": language})
         return tuple(Caption.from_wire(caption) for caption in answer["captions"])
 
-    async def text(self, call: str, format: Format, *, language: str = SPOKEN) -> str:  # noqa: A002
-        """The same as WebVTT, SubRip, plain text or JSON."""
+    async def text(self, call: str, format: str, *, language: str = SPOKEN) -> str:  # noqa: A002
+        """The same as WebVTT (`vtt`), SubRip (`srt`), plain text (`txt`) or JSON (`json`)."""
         query = {"format": format, "language": language}
         return await self._http.text("GET", _path(call), query=query)
 

@@ -18,9 +18,10 @@ Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 class Watch(Generic[T]):
     """Captions of a call, and changes of its state where those were asked for.
 
-    It connects when it is first read, and ends behind the last caption of the call. A reader who
-    is slow loses nothing but partials and states that newer ones replaced, and holds up to
-    `feed.WAITING_FINALS` finals in memory. Cancelled while it waits, nothing is lost: read on.
+    It connects when it is first read, or by `async with`, which waits until it is let in; and ends
+    behind the last caption of the call. A reader who is slow loses nothing but partials and states
+    that newer ones replaced, and holds up to `feed.WAITING_FINALS` finals in memory. Cancelled
+    while it waits, nothing is lost: read on.
 
     Whoever stops before the end closes it, by `async with` or `aclose`; else the connection stays
     until nobody has the `Watch` any more, or the client is closed. Raises `SurtitleError`.
@@ -53,16 +54,13 @@ class Watch(Generic[T]):
     async def __anext__(self) -> T:
         if self._closed:
             raise StopAsyncIteration
-        if self._task is None:
-            self._task = self._start(self._watching.run())
-            weakref.finalize(self, _cancel, asyncio.get_running_loop(), self._task)
+        self._begin()
         while True:
             event = self._next()
             if event is None:
                 if self._watching.over:
                     return self._end()
-                self._watching.news.clear()
-                await self._watching.news.wait()
+                await self._news()
             elif isinstance(event, self._kinds):
                 return event
 
@@ -74,10 +72,28 @@ class Watch(Generic[T]):
             await asyncio.wait([self._task])
 
     async def __aenter__(self) -> Self:
+        self._begin()
+        try:
+            while not self._watching.entered and not self._watching.over:
+                await self._news()
+            if self._watching.fault:
+                raise self._watching.fault
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = self._start(self._watching.run())
+            weakref.finalize(self, _cancel, asyncio.get_running_loop(), self._task)
+
+    async def _news(self) -> None:
+        self._watching.news.clear()
+        await self._watching.news.wait()
 
     def _next(self) -> object:
         """Captions come before a change of state, so that "ended" is the last."""

@@ -51,6 +51,12 @@ class World:
     async def begin(self, utterance: int, revision: int = 1) -> None:
         await self.bus.publish_partial(EPOCH, spoken(utterance, revision))
 
+    @property
+    def seats(self) -> int:
+        """How many watch."""
+        room = self.gateway._sockets._open_calls.live.get(CALL)
+        return len(room.seats) if room else 0
+
     async def get_a_node(self) -> None:
         """From now on there is room for calls."""
         await self.gateway._registry.report(NodeStatus("node-1", capacity=100))
@@ -306,8 +312,9 @@ async def test_a_call_of_yesterday_is_not_taken_for_the_end_of_today_s(tmp_path)
         events = client.events(CALL)
         assert (await take(events, 1))[0].state == "live"
         await there.cable.pull()
+        await until(lambda: not there.seats)
         await there.cable.plug()
-        await until(lambda: there.gateway._sockets.connected)
+        await until(lambda: there.seats)
         reading = asyncio.create_task(take(events, 1))
         await client.calls.create(CALL)
         await client.calls.end(CALL)

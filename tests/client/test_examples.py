@@ -8,7 +8,9 @@ import inspect
 import os
 import re
 import sys
+import wave
 
+import jiwer
 import pytest
 
 import surtitle.client
@@ -53,6 +55,24 @@ async def test_watch_prints_what_is_said_until_the_call_ends(server):
     assert normalized(out).split()[-1] == normalized(clips("Joe")[0].text).split()[-1]
     assert err.splitlines()[0] == "-- listening"
     assert err.splitlines()[-1].strip() == "-- ended"
+
+
+async def test_speak_says_a_file_in_a_call_and_prints_its_captions(server, tmp_path):
+    call, joe = new_call(), clips("Joe")[0]
+    file = tmp_path / "Announcer.wav"
+    with wave.open(str(file), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(48_000)
+        wav.writeframes(joe.pcm().tobytes())
+    out, _ = await ended(await example(EXAMPLES / "speak.py", server.url, file, call))
+    assert jiwer.wer(normalized(joe.text), normalized(out)) <= 0.1
+    async with Client(server.url) as client:
+        said = await client.transcripts.get(call)
+    assert {caption.speaker for caption in said} == {"Announcer"}
+    assert [caption.text for caption in said] == out.splitlines()
+    private, _ = await ended(await example(EXAMPLES / "speak.py", server.url, joe.path))
+    assert jiwer.wer(normalized(joe.text), normalized(private)) <= 0.1
 
 
 async def test_transcript_saves_what_was_said(server, tmp_path):
