@@ -20,6 +20,7 @@ from signaling.errors import HTTP_STATUS, ContractError
 from signaling.health import Health
 from signaling.messages import ChangeCall, CreateCall, Feed, Id, checked
 from signaling.metrics import CONTENT_TYPE, Metrics
+from signaling.quality import Quality, Report
 from signaling.room import call_to_wire
 from signaling.store import Search, TranscriptStore
 from signaling.tokens import Authority, Grant, Identity
@@ -128,6 +129,8 @@ class Api:
         self._health = health
         self._metrics = metrics
         self._voices = voices
+        self._quality = Quality()
+        metrics.add(self._quality.readings)
 
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
@@ -138,6 +141,7 @@ class Api:
         app.router.add_delete("/api/calls/{call}", self.end_call)
         app.router.add_get("/api/calls/{call}/transcript", self.get_transcript)
         app.router.add_delete("/api/calls/{call}/transcript", self.erase_transcript)
+        app.router.add_post("/api/calls/{call}/quality", self.take_quality)
         app.router.add_get("/api/transcripts", self.search)
         app.router.add_get("/api/ice-servers", self.ice_servers)
         app.router.add_get("/api/languages", self.languages)
@@ -219,6 +223,14 @@ class Api:
         call = self._call(request, "manage")
         erased = await self._calls.erase(call)
         log.info("transcript erased", finals=erased)
+        return web.Response(status=204)
+
+    async def take_quality(self, request: web.Request) -> web.Response:
+        """`POST /api/calls/{call}/quality`."""
+        call = self._call(request, "join")
+        report = checked(Report, await _json(request))
+        await self._calls.describe(call)
+        self._quality.take(report)
         return web.Response(status=204)
 
     async def search(self, request: web.Request) -> web.Response:
