@@ -17,8 +17,8 @@ import aiohttp
 import structlog
 from aiortc.sdp import SessionDescription
 
-from media.allowlist import AllowList
 from media.sdp import check_port, has_opus, missing_keys, visible_lines
+from signaling.allowlist import AllowList
 from signaling.errors import Code, ContractError
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from media.addresses import host_addresses, use_addresses
-from media.allowlist import AllowList
 from media.node import Node
+from signaling.allowlist import AllowList
 from signaling.bus import MemoryBus
 from signaling.errors import ContractError
 from signaling.gateway import Gateway

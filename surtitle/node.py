@@ -13,9 +13,9 @@ import structlog
 from aiohttp import web
 
 from media.addresses import host_addresses, use_addresses
-from media.allowlist import AllowList
 from media.control import LARGEST_ORDER, Control
 from media.node import Node
+from signaling.allowlist import AllowList
 from signaling.health import Health
 from signaling.metrics import CONTENT_TYPE, Metrics
 from signaling.registry import HEARTBEAT_SECONDS, LEASE_SECONDS, Registry

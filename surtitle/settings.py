@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from media.allowlist import AllowList
+from signaling.allowlist import AllowList
 
 _MOST_WORKERS: Final = 4
 

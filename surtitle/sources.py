@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from media.allowlist import AllowList
 from media.node import SourceFactory
 from media.source import CallSource
 from media.sources.direct import DirectSource
@@ -12,6 +11,7 @@ from media.sources.janus import JanusSource
 from media.sources.livekit import LiveKitSource
 from media.sources.rtp import RtpSource
 from media.sources.whep import WhepSource
+from signaling.allowlist import AllowList
 from signaling.sources import AnySource, Direct, Janus, LiveKit, Rtp, Whep
 
 

@@ -22,7 +22,7 @@ ALLOWED = {
 # Of signaling a node knows only what travels between the two.
 MEDIA_MAY_KNOW = {
     *("messages", "sources", "bus", "registry", "presence", "shared_call", "errors"),
-    *("orders", "node_token", "audio", "opus_packet"),
+    *("orders", "node_token", "audio", "opus_packet", "allowlist"),
 }
 
 

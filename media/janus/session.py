@@ -12,9 +12,9 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
-from media.allowlist import AllowList
 from media.janus.errors import JanusLost, JanusRefused
 from media.janus.messages import LARGEST_MESSAGE, BadMessage, Message, number, read_message
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Janus
 

@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 
 from captions.types import Caption
-from media.allowlist import AllowList
 from media.janus.errors import JanusLost, JanusRefused
 from media.janus.room import JanusRoom, People
 from media.janus.session import open_session
 from media.pauses import Pauses
 from media.source import Connected, Lost, Recovered, Tell
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Janus
 

@@ -16,10 +16,10 @@ import aiohttp
 import structlog
 
 from captions.types import Caption
-from media.allowlist import AllowList
 from media.livekit_room import Speakers, Stay
 from media.pauses import Pauses
 from media.source import Connected, Lost, Recovered, Tell
+from signaling.allowlist import AllowList
 from signaling.errors import Code, ContractError
 from signaling.sources import LiveKit
 

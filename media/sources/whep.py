@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import structlog
 
 from captions.types import Caption
-from media.allowlist import AllowList
 from media.pauses import Pauses
 from media.peer import ReceivingPeer
 from media.source import (
@@ -32,6 +31,7 @@ from media.source import (
 )
 from media.track import Track
 from media.whep_http import Session, WhepClient
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Whep
 

@@ -14,9 +14,9 @@ from typing import Any, Self
 import pytest
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from media.allowlist import AllowList
 from media.source import Lost, Recovered
 from media.sources.janus import JanusSource
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Janus
 from tests.media.source_contract import Ear, listening

@@ -13,11 +13,11 @@ from aiohttp import web
 from livekit import rtc
 
 from captions.types import Caption
-from media.allowlist import AllowList
 from media.livekit_room import Speakers, Stay
 from media.source import Connected, Joined, Left, Lost, Recovered, TrackEnded, TrackStarted
 from media.sources.livekit import LiveKitSource
 from media.track import Track
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import LiveKit
 from tests.media import livekit_fake as fake

@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from media.allowlist import AllowList
 from media.pauses import LONGEST_ASKED_SECONDS, LONGEST_SECONDS, Pauses
 from media.source import (
     Connected,
@@ -21,6 +20,7 @@ from media.source import (
 )
 from media.sources.whep import WhepSource
 from media.whep_http import LARGEST_ANSWER, checked_answer
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Whep
 from tests.media.source_contract import Ear, SourceContract, Stage, listening

@@ -17,7 +17,6 @@ import pytest_asyncio
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from captions.types import SAMPLE_RATE, Caption
-from media.allowlist import AllowList
 from media.janus.errors import JanusLost
 from media.janus.messages import Person
 from media.janus.room import DISPLAY
@@ -33,6 +32,7 @@ from media.source import (
 )
 from media.sources.janus import JanusSource
 from media.track import Track
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.sources import Janus as JanusSettings
 from tests.media.source_contract import Ear, SourceContract, listening

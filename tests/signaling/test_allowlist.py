@@ -1,12 +1,14 @@
-"""Which SFU addresses a call may name."""
+"""Which addresses a call may name."""
 
 from __future__ import annotations
+
+import contextlib
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from media.allowlist import AllowList
+from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 
 
@@ -58,6 +60,14 @@ def test_what_a_prefix_begins_is_allowed(url, prefix):
         ("https://169.254.169.254/latest", "https://"),
         ("https://[::ffff:169.254.169.254]/latest", "https://"),
         ("https://[fd00::1]/whep", "https://"),
+        ("https://[fec0::1]/whep", "https://"),
+        ("https://[64:ff9b::a00:1]/whep", "https://"),
+        ("https://[2002:a00:1::]/whep", "https://"),
+        ("https://[::10.0.0.1]/whep", "https://"),
+        ("https://224.0.0.1/whep", "https://"),
+        ("https://[ff0e::1]/whep", "https://"),
+        ("https://0.0.0.0/whep", "https://"),
+        ("https://100.64.0.1/whep", "https://"),
         ("ws://10.0.0.1", "192.168.0.0/16"),
     ],
 )
@@ -80,7 +90,8 @@ def test_a_prefix_that_is_none_is_refused_at_the_start(prefix):
         AllowList((prefix,))
 
 
-async def test_a_name_leads_only_to_addresses_that_are_listed():
+@pytest.fixture
+async def port():
     async def answer(request):
         return web.Response(text="here")
 
@@ -89,17 +100,32 @@ async def test_a_name_leads_only_to_addresses_that_are_listed():
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://localhost:{runner.addresses[0][1]}/"
-    try:
-        for prefixes in (["http://localhost:1", "127.0.0.0/8"], [url.rstrip("/")]):
-            allow = AllowList(prefixes)
-            allow.check(url)
-            async with allow.session(url) as session, session.get(url) as reply:
-                assert await reply.text() == "here"
-        allow = AllowList(["http://"])
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def test_a_name_leads_only_to_addresses_that_are_listed(port):
+    url = f"http://localhost:{port}/"
+    for prefixes in (["http://localhost:1", "127.0.0.0/8"], [url.rstrip("/")]):
+        allow = AllowList(prefixes)
         allow.check(url)
-        async with allow.session(url) as session:
-            with pytest.raises(aiohttp.ClientConnectorError):
-                await session.get(url)
-    finally:
-        await runner.cleanup()
+        async with allow.session(url) as session, session.get(url) as reply:
+            assert await reply.text() == "here"
+    allow = AllowList(["http://"])
+    allow.check(url)
+    async with allow.session(url) as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["①27.0.0.1", "127。0。0。1", "2130706433", "127.1", "0x7f000001", "127.0.0.1."]
+)
+async def test_however_an_address_is_spelled_it_is_the_one_connected_to_that_counts(host, port):
+    url = f"http://{host}:{port}/"
+    allow = AllowList(["http://"])
+    with contextlib.suppress(ContractError):
+        allow.check(url)
+    async with allow.session(url) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(url)
