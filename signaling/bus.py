@@ -108,6 +108,9 @@ class Bus(Protocol):
         `KEPT_KEY_SECONDS`, whatever becomes of the call.
         """
 
+    async def numbers(self, call: str) -> dict[str, int]:
+        """The newest `seq` by feed, of feeds that have any; empty of a call it does not know."""
+
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """Wait for finals that are not acknowledged; at most `limit`, oldest first."""
 
@@ -235,6 +238,13 @@ class MemoryBus:
         mine = (now, fingerprint)
         known = self._claims.setdefault((call, key), mine)
         return None if known is mine else known[1]
+
+    async def numbers(self, call: str) -> dict[str, int]:
+        """See `Bus`."""
+        feeds = {
+            feed: kept.last_seq for (owner, feed), kept in self._feeds.items() if owner == call
+        }
+        return {feed: seq for feed, seq in feeds.items() if seq}
 
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """See `Bus`."""

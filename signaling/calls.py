@@ -38,6 +38,8 @@ from signaling.sources import shown
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
 from signaling.transcripts import Transcripts
+from signaling.webhooks.targets import SETTING as WEBHOOK
+from signaling.webhooks.targets import Targets
 from turn.credentials import TurnServers
 
 T = TypeVar("T")
@@ -55,7 +57,10 @@ class Calls:
         transcripts: Transcripts,
         turn: TurnServers,
         sockets: Sockets,
+        targets: Targets | None = None,
     ) -> None:
+        """`targets` reads the webhooks that calls name."""
+        self._targets = targets or Targets()
         self._rooms = rooms
         self._bus = bus
         self._store = store
@@ -73,11 +78,15 @@ class Calls:
     async def create(self, request: CreateCall) -> SharedCall:
         """Create a call, or find it with the same settings."""
         call = request.call or f"c-{secrets.token_hex(8)}"
-        settings = request.model_dump(exclude={"call", "source"}, exclude_defaults=True)
+        settings = request.model_dump(exclude={"call", "source", "webhook"}, exclude_defaults=True)
         if request.source.kind != "direct":
             settings["source"] = shown(request.source)
         async with self._rooms.lock(call):
-            begun = await self._rooms.shared(call) is None
+            there = await self._rooms.shared(call)
+            begun = there is None
+            if request.webhook:
+                before = there.record.settings.get(WEBHOOK) if there else None
+                settings[WEBHOOK] = self._targets.sealed(request.webhook, before)
             room = await self._rooms.open(call, settings)
             room.kept = True
             kept = room.shared.record.settings

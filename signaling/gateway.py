@@ -39,6 +39,9 @@ from signaling.telephony_ws import TelephonyWs
 from signaling.tokens import Authority
 from signaling.transcribe_ws import TranscribeWs
 from signaling.transcripts import Transcripts
+from signaling.webhooks.deliverer import Deliverer, Rules
+from signaling.webhooks.http import WebhooksApi
+from signaling.webhooks.targets import Targets
 from signaling.whip import Whip
 from signaling.whip_sessions import WhipSessions
 from turn.credentials import TurnServers
@@ -75,11 +78,14 @@ class Gateway:
         ends_calls: bool = False,
         language: str = "auto",
         watch: Callable[[asyncio.TaskGroup], NodeWatch] | None = None,
+        targets: Targets | None = None,
+        webhook_rules: Rules | None = None,
     ) -> None:
         """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
 
         `language` is the BCP 47 tag of who does not say theirs, in a call that does not either.
-        `watch` makes what tells of nodes that die, where they are other processes.
+        `watch` makes what tells of nodes that die, where they are other processes. `targets` are
+        the webhooks.
         """
         self.id = gateway_id
         self._bus = bus
@@ -91,7 +97,12 @@ class Gateway:
         self._port = port
         self._group = asyncio.TaskGroup()
         self._health = health
-        self._transcripts = Transcripts(bus, store)
+        targets = targets or Targets()
+        self._webhooks = Deliverer(
+            store=store, targets=targets, tasks=self._group, rules=webhook_rules
+        )
+        announcer = self._webhooks.announcer
+        self._transcripts = Transcripts(bus, store, [announcer.finals_written])
         self._sockets = SocketServer(authority, origins)
         self._streams = EventStreams()
         sockets = InnerSockets(Clients(self._sockets, self._streams))
@@ -103,6 +114,7 @@ class Gateway:
             store=store,
             transcripts=self._transcripts,
             language=language,
+            ended=announcer.call_ended,
         )
         self._rooms = Rooms(
             gateway=gateway_id,
@@ -128,6 +140,7 @@ class Gateway:
             transcripts=self._transcripts,
             turn=turn,
             sockets=sockets,
+            targets=targets,
         )
         self._sockets.attach(self._calls)
         self._sessions = AudioSessions(
@@ -135,6 +148,7 @@ class Gateway:
         )
         self._sockets.transcribe.attach(self._sessions)
         metrics.add(self._readings)
+        metrics.add(self._webhooks.readings)
         self._app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
         self._sockets.sio.attach(self._app)
         Api(
@@ -160,6 +174,9 @@ class Gateway:
             self._app
         )
         TelephonyWs(sessions=self._sessions, authority=authority).add_routes(self._app)
+        WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
+            self._app
+        )
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._chores: list[asyncio.Task[None]] = []
         self.url = ""
@@ -175,6 +192,7 @@ class Gateway:
                 self._keeper.run(),
                 self._deliver_letters(),
                 self._expire(),
+                self._webhooks.run(),
             )
         ]
         await self._runner.setup()
@@ -199,6 +217,7 @@ class Gateway:
         for chore in self._chores:
             chore.cancel()
         self._keeper.stop()
+        await self._webhooks.stop()
         with contained("lease not given back"):
             await self._registry.withdraw_gateway(self.id)
         await self._sockets.close()

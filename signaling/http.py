@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import structlog
 from aiohttp import web
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter
 
 from captions.formats import FORMATS
 from captions.types import SPOKEN
@@ -21,6 +21,7 @@ from signaling.health import Health
 from signaling.messages import ChangeCall, CreateCall, Feed, Id, checked
 from signaling.metrics import CONTENT_TYPE, Metrics
 from signaling.quality import Quality, Report
+from signaling.query import number, valid
 from signaling.room import call_to_wire
 from signaling.store import Search, TranscriptStore
 from signaling.tokens import Authority, Grant, Identity
@@ -179,7 +180,7 @@ class Api:
     async def list_calls(self, request: web.Request) -> web.Response:
         """`GET /api/calls`."""
         who = self._identify(request, "read")
-        limit = _number(request, "limit", 100, 1, 1000) or 100
+        limit = number(request, "limit", 100, 1, 1000) or 100
         only = None if who.call == "*" else who.call
         return web.json_response({"calls": await self._calls.describe_all(limit, only)})
 
@@ -205,7 +206,7 @@ class Api:
         wanted = request.query.get("format", "json")
         if wanted not in FORMATS:
             raise ContractError("invalid", f"format: one of {', '.join(FORMATS)}")
-        feed = _valid(_FEED, "language", request.query.get("language", SPOKEN))
+        feed = valid(_FEED, "language", request.query.get("language", SPOKEN))
         await self._calls.describe(call)
         captions = await self._transcripts.transcript(call, feed)
         chosen = FORMATS[wanted]
@@ -236,20 +237,20 @@ class Api:
     async def search(self, request: web.Request) -> web.Response:
         """`GET /api/transcripts`."""
         query = request.query
-        call = _valid(_ID, "call", query["call"]) if "call" in query else None
+        call = valid(_ID, "call", query["call"]) if "call" in query else None
         participant = query.get("participant")
         if participant is not None:
-            _valid(_ID, "participant", participant)
+            valid(_ID, "participant", participant)
         who = self._identify(request, "read", call)
         found, cursor = await self._store.search(
             Search(
-                text=_valid(_QUERY, "q", query.get("q", "")),
+                text=valid(_QUERY, "q", query.get("q", "")),
                 call=call or (None if who.call == "*" else who.call),
                 participant=participant,
-                since_ms=_number(request, "from", None, 0, 2**53),
-                until_ms=_number(request, "to", None, 0, 2**53),
-                limit=_number(request, "limit", 50, 1, 500) or 50,
-                cursor=_number(request, "cursor", None, 0, 2**63 - 1),
+                since_ms=number(request, "from", None, 0, 2**53),
+                until_ms=number(request, "to", None, 0, 2**53),
+                limit=number(request, "limit", 50, 1, 500) or 50,
+                cursor=number(request, "cursor", None, 0, 2**63 - 1),
             )
         )
         body: dict[str, Any] = {"captions": [caption.to_wire() for caption in found]}
@@ -297,7 +298,7 @@ class Api:
         return who
 
     def _call(self, request: web.Request, grant: Grant) -> str:
-        call = _valid(_ID, "call", request.match_info["call"])
+        call = valid(_ID, "call", request.match_info["call"])
         self._identify(request, grant, call)
         return call
 
@@ -309,24 +310,6 @@ def _send(file: Path, headers: Mapping[str, str]) -> Handler:
         return web.FileResponse(file, headers=headers)
 
     return send
-
-
-def _valid(adapter: TypeAdapter[str], name: str, value: str) -> str:
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        raise ContractError("invalid", f"{name}: {error.errors()[0]['msg']}") from None
-
-
-def _number(
-    request: web.Request, name: str, default: int | None, least: int, most: int
-) -> int | None:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
-        raise ContractError("invalid", f"{name}: a number from {least} to {most}")
-    return int(text)
 
 
 async def _json(request: web.Request) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -48,6 +48,13 @@ MOVING_SECONDS: Final = 10.0
 """How long participants have to send their audio to the next node."""
 
 
+Ended = Callable[[CallRecord, int, Mapping[str, int]], Awaitable[None]]
+"""Told of a call's end, its last epoch, and its newest `seq` by feed, before it is over.
+
+Where whoever ends it dies on the way, somebody else ends it again, and it is told again.
+"""
+
+
 class CallEnded(ContractError):
     """Just when something was to be done in it."""
 
@@ -68,6 +75,7 @@ class Lifecycle:
         store: TranscriptStore,
         transcripts: Transcripts,
         language: str = "auto",
+        ended: Ended | None = None,
     ) -> None:
         """`language` is the BCP 47 tag of who does not say theirs, in a call that does not."""
         self._bus = bus
@@ -77,6 +85,7 @@ class Lifecycle:
         self._store = store
         self._transcripts = transcripts
         self._language = language
+        self._tell_ended = ended
 
     def language(self, shared: SharedCall) -> str:
         """The BCP 47 tag of participants who do not say what they speak."""
@@ -262,11 +271,15 @@ class Lifecycle:
         now = await self._presence.read(call)
         if now is None or now.ending_by != mine:
             return  # this took so long that somebody else did the rest
+        ended = replace(shared.record, ended_at_ms=now_ms())
         if shared.epoch:
             with contained("end of a call not kept"):
-                await self._store.save_call(replace(shared.record, ended_at_ms=now_ms()))
+                await self._store.save_call(ended)
         with contained("listeners not ended"):
             await self._bus.end_call(call)
+        if shared.epoch and self._tell_ended:
+            with contained("end of a call not announced"):
+                await self._tell_ended(ended, shared.epoch, await self._bus.numbers(call))
         await self._presence.change(
             call, lambda now: None if now and now.ending_by == mine else now
         )

@@ -37,6 +37,14 @@ Vocabulary = Annotated[list[Word], Field(max_length=200)]
 """Words and names that may well be said."""
 
 
+WebhookEvent = Literal["call.ended", "transcript.ready", "caption.final"]
+TOLD_BY_ITSELF: Final[tuple[WebhookEvent, ...]] = ("call.ended", "transcript.ready")
+"""What a webhook is told of that does not say."""
+
+WebhookSecret = Annotated[str, StringConstraints(pattern=r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")]
+"""24 to 64 bytes in base64, as Standard Webhooks has them."""
+
+
 class ClientMessage(BaseModel):
     """Unknown fields are ignored, so that newer clients work with older servers."""
 
@@ -102,6 +110,14 @@ class Signal(ClientMessage):
     data: Any = None
 
 
+class CallWebhook(ClientMessage):
+    """Where to tell what becomes of a call. Nobody is shown it again; `secret` signs."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    events: list[WebhookEvent] = Field(default=list(TOLD_BY_ITSELF), min_length=1, max_length=16)
+    secret: WebhookSecret | None = None
+
+
 class CreateCall(ClientMessage):
     """`POST /api/calls`."""
 
@@ -112,6 +128,7 @@ class CreateCall(ClientMessage):
     vocabulary: Vocabulary = Field(default_factory=list)
     profanity: Profanity = "keep"
     retention_days: int | None = Field(default=None, ge=1, le=36500)
+    webhook: CallWebhook | None = None
 
 
 class ChangeCall(ClientMessage):

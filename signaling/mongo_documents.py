@@ -30,7 +30,7 @@ _SPOKEN_ONLY: Final = {"feed": SPOKEN}
 
 _EXPIRES: Final = {"keys": [("expires_at", 1)], "name": "expires", "expireAfterSeconds": 0}
 
-INDEXES: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
+INDEXES: Final[dict[str, Sequence[Mapping[str, Any]]]] = {
     "calls": [
         {"keys": [("started_at_ms", -1)], "name": "by_start"},
         {"keys": [("ended_at_ms", -1)], "name": "by_end"},

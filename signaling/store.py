@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from captions.types import SPOKEN, Caption
+from signaling.webhooks.delivery import Deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class Search:
 class TranscriptStore(Protocol):
     """Keeps each final once, by (call, feed, utterance)."""
 
+    @property
+    def deliveries(self) -> Deliveries:
+        """What webhooks are still to be told."""
+
     async def save_call(self, record: CallRecord) -> None:
         """Remember a call or what changed of it."""
 
@@ -83,11 +88,19 @@ class TranscriptStore(Protocol):
     async def captions(self, call: str, feed: str = SPOKEN, since: int = 0) -> list[Caption]:
         """Finals of a feed after `since`, in order of `seq`."""
 
+    async def final(self, call: str, feed: str, utterance: str) -> Caption | None:
+        """One final; None of one that is erased, or was never there."""
+
+    async def has_all(self, call: str, numbers: Mapping[str, int]) -> bool:
+        """Whether each final up to the `seq` in `numbers` (by feed) is there, or was erased."""
+
     async def last_seq(self, call: str) -> dict[str, int]:
         """The newest `seq` ever kept by feed, erased ones included."""
 
     async def erase(self, call: str, up_to: Mapping[str, int]) -> int:
         """Erase the finals and the participants of a call; how many finals there were.
+
+        Nor do webhooks hear of them any more.
 
         Finals up to the `seq` in `up_to` (by feed) that a late writer still brings are
         not taken: an erasure is final.
@@ -98,7 +111,8 @@ class TranscriptStore(Protocol):
 
         `now_ms` is in milliseconds since the Unix epoch, `signaling.retention` has the
         rule. A call that was neither ended nor shows a sign of life (a final, somebody
-        seen) for as long as it may be kept is over as well.
+        seen) for as long as it may be kept is over as well. Deliveries that were settled long
+        ago go, too (`signaling.webhooks.delivery`).
         """
 
     async def search(self, search: Search) -> tuple[list[Caption], int | None]:

@@ -42,6 +42,7 @@ from signaling.mongo_agreement import (
 from signaling.mongo_documents import INDEXES, Document, date
 from signaling.retention import DAY_MS
 from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.webhooks import mongo as webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ class MongoStore:
         self._url = url
         self._client: AsyncIOMotorClient[Document] | None = None
         self._name = ""
+        self.deliveries = webhooks.MongoDeliveries(self._asked)
 
     async def __aenter__(self) -> Self:
         try:
@@ -116,7 +118,7 @@ class MongoStore:
 
     async def _prepare(self) -> None:
         async with self._asked() as db:
-            for collection, specs in INDEXES.items():
+            for collection, specs in (INDEXES | webhooks.INDEXES).items():
                 await db[collection].create_indexes([IndexModel(**spec) for spec in specs])
             newest = await db.finals.find_one({"feed": SPOKEN}, sort=[("position", -1)])
             last = newest["position"] if newest else 0
@@ -225,6 +227,26 @@ class MongoStore:
             # Behind the finals, so that not even a late writer shows what was erased before.
             return standing(finals, await erased_seq(db, [call]))
 
+    async def final(self, call: str, feed: str, utterance: str) -> Caption | None:
+        """See `TranscriptStore`."""
+        async with self._asked() as db:
+            key = {"call": call, "feed": feed, "utterance": utterance}
+            found = await db.finals.find_one(key)
+            finals = [_caption(found)] if found else []
+            kept = standing(finals, await erased_seq(db, [call]))
+        return kept[0] if kept else None
+
+    async def has_all(self, call: str, numbers: Mapping[str, int]) -> bool:
+        """See `TranscriptStore`."""
+        async with self._asked() as db:
+            erased = await erased_seq(db, [call])
+            for feed, seq in numbers.items():
+                gone = erased.get((call, feed), 0)
+                wanted = {"call": call, "feed": feed, "seq": {"$gt": gone, "$lte": seq}}
+                if await db.finals.count_documents(wanted) < seq - gone:
+                    return False
+        return True
+
     async def last_seq(self, call: str) -> dict[str, int]:
         """See `TranscriptStore`."""
         async with self._asked() as db:
@@ -287,6 +309,7 @@ class MongoStore:
                 finals = {"call": call, "feed": feed, "seq": {"$lte": seq}}
                 count += await delete(db, "finals", finals)
             await delete(db, "participants", {"call": call})
+            await webhooks.erase(db, call)
         return count
 
     async def expire(self, now_ms: int) -> int:
@@ -296,6 +319,7 @@ class MongoStore:
             over = {"expires_at": {"$lte": date(now_ms)}}
             for collection in ("finals", "participants", "numbered"):
                 await delete(db, collection, over)
+            await webhooks.expire(db, now_ms)
             return await delete(db, "calls", over)
 
     async def _end_abandoned(self, db: Database, now_ms: int) -> None:

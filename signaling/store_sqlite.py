@@ -15,6 +15,8 @@ import aiosqlite
 from captions.types import SPOKEN, Caption
 from signaling.retention import expires_at_ms
 from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.webhooks.sqlite import SCHEMA as DELIVERIES
+from signaling.webhooks.sqlite import SqliteDeliveries
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -87,6 +89,7 @@ class SqliteStore:
         self._connection: aiosqlite.Connection | None = None
         # One connection: a transaction must not see another's statements in its middle.
         self._lock = asyncio.Lock()
+        self.deliveries = SqliteDeliveries(self._transaction, self._rows)
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,7 @@ class SqliteStore:
             await asyncio.to_thread(lambda: sqlite3.connect(self._path).close())
             self._connection = await aiosqlite.connect(self._path)
             self._connection.row_factory = aiosqlite.Row
-            await self._connection.executescript(_SCHEMA)
+            await self._connection.executescript(_SCHEMA + DELIVERIES)
         except BaseException as error:
             await self.__aexit__()  # its thread would keep the program alive
             if isinstance(error, sqlite3.Error):
@@ -181,6 +184,31 @@ class SqliteStore:
         )
         return [_caption(row) for row in rows]
 
+    async def final(self, call: str, feed: str, utterance: str) -> Caption | None:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT caption FROM finals WHERE call = ? AND feed = ? AND utterance = ?",
+            call,
+            feed,
+            utterance,
+        )
+        return _caption(rows[0]) if rows else None
+
+    async def has_all(self, call: str, numbers: Mapping[str, int]) -> bool:
+        """See `TranscriptStore`."""
+        for feed, seq in numbers.items():
+            [row] = await self._rows(
+                "SELECT coalesce(max(erased_seq), 0) AS erased,"
+                " (SELECT count(*) FROM finals WHERE call = ?1 AND feed = ?2 AND seq <= ?3) AS kept"
+                " FROM numbered WHERE call = ?1 AND feed = ?2",
+                call,
+                feed,
+                seq,
+            )
+            if row["kept"] < seq - row["erased"]:
+                return False
+        return True
+
     async def last_seq(self, call: str) -> dict[str, int]:
         """See `TranscriptStore`."""
         rows = await self._rows("SELECT feed, last_seq FROM numbered WHERE call = ?", call)
@@ -198,6 +226,7 @@ class SqliteStore:
                     " erased_seq = max(erased_seq, excluded.erased_seq)",
                     (call, feed, seq, seq),
                 )
+            await self.deliveries.erase(db, call)
             await db.execute(_MERGE_INDEX)
         # Nor may what was erased linger in the write-ahead log.
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -218,8 +247,10 @@ class SqliteStore:
                 # Should the call go on all the same, this process's bus has its numbers.
                 await db.execute("DELETE FROM numbered WHERE call = ?", (call,))
                 await db.execute("DELETE FROM calls WHERE call = ?", (call,))
+                await self.deliveries.erase(db, call)
             if over:
                 await db.execute(_MERGE_INDEX)
+            await self.deliveries.expire(db, now_ms)
         if over:
             await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return len(over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -13,7 +13,7 @@ from signaling.bus import Bus, Unwritten
 from signaling.contained import contained
 from signaling.errors import Unreachable
 from signaling.messages import Participant
-from signaling.store import ParticipantRecord, TranscriptStore
+from signaling.store import CallRecord, ParticipantRecord, TranscriptStore
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +23,20 @@ BATCH = 500
 _LONGEST_BACKOFF_SECONDS = 5.0
 
 
+Written = Callable[[Sequence[Caption], Mapping[str, CallRecord]], Awaitable[None]]
+"""Told of finals that are in the store, and of their calls, before they leave the bus.
+
+Where it raises they are written again, and it is told again.
+"""
+
+
 class Transcripts:
     """Reads merge bus and store, so that a final somebody has seen is never missing."""
 
-    def __init__(self, bus: Bus, store: TranscriptStore) -> None:
+    def __init__(self, bus: Bus, store: TranscriptStore, written: Sequence[Written] = ()) -> None:
         self._bus = bus
         self._store = store
+        self._told = written
 
     async def since(self, call: str, feed: str, seq: int) -> list[Caption]:
         """Finals after `seq`, in order of `seq`."""
@@ -92,9 +100,19 @@ class Transcripts:
 
     async def _written(self, batch: list[Unwritten]) -> bool:
         try:
-            await self._store.save_captions([entry.caption for entry in batch])
+            finals = [entry.caption for entry in batch]
+            await self._store.save_captions(finals)
+            await self._tell(finals)
         except Exception as error:  # whatever the store's driver raises, finals wait on the bus
             log.error("transcripts not written", error=repr(error), finals=len(batch))
             return False
         await self._bus.acknowledge(entry.entry for entry in batch)
         return True
+
+    async def _tell(self, finals: list[Caption]) -> None:
+        if not self._told:
+            return
+        found = [await self._store.call(call) for call in {final.call for final in finals}]
+        records = {record.call: record for record in found if record}
+        for tell in self._told:
+            await tell(finals, records)

@@ -31,6 +31,7 @@ import structlog
 from captions.types import Caption
 from signaling.retention import DAY_MS
 from signaling.store import CallRecord, ParticipantRecord, TranscriptStore
+from signaling.webhooks.targets import SETTING as WEBHOOK
 from surtitle.archive_places import Place, place_of
 from surtitle.settings import UserError
 
@@ -141,7 +142,7 @@ def _document(
             "call": record.call,
             "started_at_ms": record.started_at_ms,
             "ended_at_ms": record.ended_at_ms,
-            "settings": dict(record.settings),
+            "settings": {k: v for k, v in record.settings.items() if k != WEBHOOK},
         },
         "participants": sorted(people.values(), key=lambda who: (who["first_seen_ms"], who["id"])),
         "feeds": {

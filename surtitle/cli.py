@@ -141,6 +141,28 @@ TurnUrl = Annotated[
 TurnSecret = Annotated[
     str, typer.Option(envvar="SURTITLE_TURN_SECRET", help="coturn's static-auth-secret.")
 ]
+Webhook = Annotated[
+    list[str] | None,
+    typer.Option(envvar="SURTITLE_WEBHOOK", help="URL that is told what happens, repeatable."),
+]
+WebhookSecret = Annotated[
+    str, typer.Option(envvar="SURTITLE_WEBHOOK_SECRET", help="whsec_…, which signs webhooks.")
+]
+WebhookEventNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook-event",
+        envvar="SURTITLE_WEBHOOK_EVENT",
+        help="call.ended, transcript.ready or caption.final, repeatable; by itself the first two.",
+    ),
+]
+WebhookAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SURTITLE_WEBHOOK_ALLOW",
+        help="Prefix of webhooks that may be internal or not https, repeatable.",
+    ),
+]
 LogOption = Annotated[
     LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
 ]
@@ -178,6 +200,10 @@ def run(
     origin: Origin = None,
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
+    webhook: Webhook = None,
+    webhook_secret: WebhookSecret = "",
+    webhook_event: WebhookEventNames = None,
+    webhook_allow: WebhookAllow = None,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run gateway and media node in one process, on the embedded store and bus."""
@@ -199,6 +225,10 @@ def run(
         sfu=tuple(sfu or ()),
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
+        webhooks=tuple(webhook or ()),
+        webhook_secret=webhook_secret,
+        webhook_events=tuple(webhook_event or ()),
+        webhook_allow=tuple(webhook_allow or ()),
     )
     from surtitle.embedded import serve
 
@@ -221,6 +251,10 @@ def gateway(
     origin: Origin = None,
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
+    webhook: Webhook = None,
+    webhook_secret: WebhookSecret = "",
+    webhook_event: WebhookEventNames = None,
+    webhook_allow: WebhookAllow = None,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run a gateway of a cluster, against Redis and MongoDB."""
@@ -234,6 +268,10 @@ def gateway(
         origins=tuple(origin or ()),
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
+        webhooks=tuple(webhook or ()),
+        webhook_secret=webhook_secret,
+        webhook_events=tuple(webhook_event or ()),
+        webhook_allow=tuple(webhook_allow or ()),
         redis=redis,
         mongo=mongo,
     )

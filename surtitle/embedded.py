@@ -105,5 +105,6 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 voices=VOICES,
                 ends_calls=True,
                 language=settings.language,
+                targets=settings.targets(),
             )
         )

@@ -70,6 +70,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 origins=list(settings.origins),
                 voices=VOICES,
                 language=settings.language,
+                targets=settings.targets(),
                 watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

@@ -7,11 +7,18 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from signaling.allowlist import AllowList
+from signaling.errors import ContractError
+from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
+from signaling.webhooks.targets import Targets
 
 _MOST_WORKERS: Final = 4
+
+_EVENT: Final = TypeAdapter[WebhookEvent](WebhookEvent)
 
 _TAG: Final = re.compile(r"auto|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
@@ -70,6 +77,10 @@ class Settings:
     control_url: str = ""
     language: str = "auto"
     translators: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
+    webhook_secret: str = ""
+    webhook_events: tuple[str, ...] = ()
+    webhook_allow: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""
@@ -91,6 +102,38 @@ class Settings:
             ) from None
         if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
             raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
+        self.targets()
+
+    def targets(self) -> Targets:
+        """The webhooks; `SettingsError` where they cannot be meant."""
+        if self.webhooks and not self.webhook_secret:
+            raise SettingsError(
+                "--webhook needs --webhook-secret (SURTITLE_WEBHOOK_SECRET), whsec_ and 24 to 64 "
+                'bytes in base64: echo "whsec_$(openssl rand -base64 32)".'
+            )
+        try:
+            return Targets(
+                self.webhooks,
+                secret=self.webhook_secret,
+                events=[_EVENT.validate_python(name) for name in self.webhook_events]
+                or TOLD_BY_ITSELF,
+                allow=self.webhook_allow,
+                server_secret=self.secret,
+            )
+        except ValidationError:
+            raise SettingsError(
+                f"--webhook-event: one of {', '.join(get_args(WebhookEvent))}."
+            ) from None
+        except ValueError as error:
+            raise SettingsError(
+                f"--webhook-secret, --webhook-allow: {error}; the latter takes the beginning of a "
+                "URL (http://hooks.internal:8000) or a range of addresses (10.0.0.0/8)."
+            ) from None
+        except ContractError as error:
+            raise SettingsError(
+                f"--webhook: {error.message.removeprefix('webhook.url: ')}. It leads by https to a "
+                "public host, or where --webhook-allow says."
+            ) from None
 
     def workers_on(self, device: str) -> int:
         """Batches recognized at once: on a GPU one, else by cores.

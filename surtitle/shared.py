@@ -13,7 +13,7 @@ from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
+from signaling.seal import Seal
 from surtitle.settings import Settings, SettingsError, UserError
 
 

@@ -126,6 +126,14 @@ class RedisBus:
         known = await self._link.run(_CLAIM, keys, [fingerprint, KEPT_KEY_SECONDS])
         return str(known) if known else None
 
+    async def numbers(self, call: str) -> dict[str, int]:
+        """See `Bus`."""
+        answer = await self._link.do("HGETALL", CallKeys.of(call).bus)
+        pairs = (
+            answer.items() if isinstance(answer, dict) else zip(*[iter(answer)] * 2, strict=True)
+        )
+        return {name[2:]: int(value) for name, value in pairs if name[:2] == "n:" and int(value)}
+
     async def take_unwritten(self, limit: int) -> list[Unwritten]:
         """See `Bus`."""
         return await self._unwritten.wait(limit)

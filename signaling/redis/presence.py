@@ -16,12 +16,12 @@ from signaling.redis.keys import SHARDS, CallKeys, calls
 from signaling.redis.link import Link, Script
 from signaling.redis.wire import (
     Fields,
-    Seal,
     call_of,
     fields_of,
     summary_from_text,
     summary_to_text,
 )
+from signaling.seal import Seal
 from signaling.shared_call import SharedCall
 
 _CHANGE: Final = Script.named("change")

@@ -6,18 +6,16 @@ only what has changed.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
 from pydantic import TypeAdapter
 
 from signaling.messages import Participant
 from signaling.presence import Summary
+from signaling.seal import Seal
 from signaling.shared_call import Person, SharedCall, WhipSession
 from signaling.sources import AnySource, Source
 from signaling.store import CallRecord
@@ -26,28 +24,6 @@ Fields = dict[str, str]
 
 _PERSON = "p:"
 _SOURCE: TypeAdapter[AnySource] = TypeAdapter(Source)
-
-
-class Seal:
-    """Closes text so that only who has the servers' secret can read it.
-
-    Without a secret, which is for tests on one machine, everybody can.
-    """
-
-    def __init__(self, secret: str) -> None:
-        digest = hashlib.sha256(b"surtitle: sources of calls\n" + secret.encode()).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
-
-    def close(self, text: str) -> str:
-        """Encrypted and authenticated (Fernet)."""
-        return self._fernet.encrypt(text.encode()).decode()
-
-    def open(self, sealed: str) -> str:
-        """What was closed; ValueError where another secret closed it."""
-        try:
-            return self._fernet.decrypt(sealed).decode()
-        except InvalidToken:
-            raise ValueError("this was sealed with another secret") from None
 
 
 def fields_of(call: SharedCall, seal: Seal) -> Fields:

@@ -21,8 +21,8 @@ from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
 from signaling.registry import NodeStatus
+from signaling.seal import Seal
 from signaling.shared_call import Person, SharedCall, placed, with_person
 from signaling.store import CallRecord
 from signaling.transcripts import BATCH

@@ -19,8 +19,8 @@ from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
 from signaling.registry import NodeStatus
+from signaling.seal import Seal
 from signaling.store_sqlite import SqliteStore
 from signaling.transcripts import Transcripts
 from tests.chaos.scenario import scenario

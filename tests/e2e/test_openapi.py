@@ -8,7 +8,8 @@ import pytest_asyncio
 import schemathesis
 from hypothesis import settings
 from schemathesis import Case
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from signaling.tokens import GRANTS, SharedSecret
 from tests.recordings import ROOT
@@ -23,6 +24,9 @@ schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.yaml").exclude(
 
 # What a source needs beside its kind, and SDP, the document tells in words only.
 TOLD_IN_WORDS = [positive_data_acceptance]
+
+# What is longer aiohttp refuses before anybody here sees it.
+LONGEST_TARGET = 8100
 
 
 @schemathesis.serializer("application/sdp")
@@ -42,8 +46,10 @@ async def guarded(tmp_path_factory) -> AsyncIterator[Server]:
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_the_server_answers_as_is_documented(case: Case, guarded: Server):
     token = SharedSecret(SECRET).issue("tester", "*", GRANTS, None, 3600)
-    case.call_and_validate(
-        base_url=guarded.url,
-        headers={"Authorization": f"Bearer {token}"},
-        excluded_checks=TOLD_IN_WORDS,
-    )
+    # The one header that is documented is given here: a case that is wrong without it is not.
+    header = case.meta.components.get(ParameterLocation.HEADER)
+    mended = [negative_data_rejection] if header and header.mode.is_negative else []
+    response = case.call(base_url=guarded.url, headers={"Authorization": f"Bearer {token}"})
+    if response.status_code == 400 and len(response.request.path_url) > LONGEST_TARGET:
+        return
+    case.validate_response(response, excluded_checks=[*TOLD_IN_WORDS, *mended])

@@ -67,6 +67,16 @@ class BusContract:
         assert await bus.last_seq(CALL, SPOKEN) == 4
         assert await bus.last_seq(CALL, "de") == 2
 
+    async def test_the_newest_numbers_of_all_feeds_are_known_until_the_call_is_forgotten(self, bus):
+        assert await bus.numbers(CALL) == {}
+        await bus.open_call(CALL, 1, {"fr": 7})
+        for n in range(3):
+            await bus.publish_final(1, final(f"u{n}"))
+        await bus.publish_final(1, final("u0", feed="pt-BR", language="pt"))
+        assert await bus.numbers(CALL) == {SPOKEN: 3, "pt-BR": 1, "fr": 7}
+        await bus.end_call(CALL)
+        assert await bus.numbers(CALL) == {SPOKEN: 3, "pt-BR": 1, "fr": 7}
+
     async def test_calls_are_numbered_apart(self, bus):
         for call in ("a", "b"):
             await bus.open_call(call, 1, {})

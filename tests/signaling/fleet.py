@@ -27,8 +27,8 @@ from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
 from signaling.registry import HEARTBEAT_SECONDS, LEASE_SECONDS, NodeStatus
+from signaling.seal import Seal
 from signaling.shared_call import Person, with_person
 from signaling.store import CallRecord
 from signaling.transcripts import Transcripts

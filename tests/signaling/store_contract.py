@@ -179,6 +179,32 @@ class StoreContract:
         spoken = {n for batch in batches for n, of in batch if of == SPOKEN}
         assert len(await found(store, call=call)) == len(spoken)
 
+    async def test_one_final_is_found_by_its_utterance_until_it_is_erased(self, store):
+        one, _ = await saved(store, "one", "two")
+        await store.save_captions([german := numbered(1, "eins", feed="de")])
+        assert await store.final(CALL, SPOKEN, "u1") == one
+        assert await store.final(CALL, "de", "u1") == german
+        assert await store.final(CALL, "de", "u2") is None
+        assert await store.final("other", SPOKEN, "u1") is None
+        await store.erase(CALL, {})
+        assert await store.final(CALL, SPOKEN, "u1") is None
+
+    async def test_it_is_known_whether_all_finals_up_to_a_number_are_there(self, store):
+        assert await store.has_all(CALL, {})
+        assert not await store.has_all(CALL, {SPOKEN: 1})
+        await store.save_call(CallRecord(CALL, 0))
+        await store.save_captions([numbered(1), numbered(3), numbered(1, feed="de")])
+        assert not await store.has_all(CALL, {SPOKEN: 3})
+        assert await store.has_all(CALL, {SPOKEN: 1, "de": 1})
+        assert not await store.has_all(CALL, {SPOKEN: 1, "de": 2})
+        await store.save_captions([numbered(2), numbered(4)])
+        assert await store.has_all(CALL, {SPOKEN: 3})
+        await store.erase(CALL, {SPOKEN: 5})
+        assert await store.has_all(CALL, {SPOKEN: 5}), "what was erased is not missing"
+        assert not await store.has_all(CALL, {SPOKEN: 6})
+        await store.save_captions([numbered(6)])
+        assert await store.has_all(CALL, {SPOKEN: 6})
+
     async def test_the_first_of_two_finals_of_an_utterance_stands(self, store):
         await saved(store, "the first")
         await store.save_captions([numbered(1, "the second")])

@@ -116,6 +116,7 @@ def test_what_is_left_out_has_the_contract_s_default():
         "vocabulary": [],
         "profanity": "keep",
         "retention_days": None,
+        "webhook": None,
     }
 
 

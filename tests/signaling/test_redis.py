@@ -14,7 +14,7 @@ from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
+from signaling.seal import Seal
 from tests.redis_server import RedisCluster, RedisServer
 from tests.signaling.bus_contract import BusContract
 from tests.signaling.presence_contract import PresenceContract

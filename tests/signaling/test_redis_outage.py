@@ -19,8 +19,8 @@ from signaling.redis.keys import CallKeys
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
-from signaling.redis.wire import Seal
 from signaling.registry import NodeStatus
+from signaling.seal import Seal
 from tests.redis_server import RedisServer
 from tests.signaling.bus_contract import CALL, everything, final, partial
 from tests.signaling.presence_contract import begun, over, with_anna

@@ -21,6 +21,7 @@ from signaling.store import CallRecord, ParticipantRecord
 from signaling.store_mongo import MongoStore
 from tests.mongo import Mongo, a_database, a_server
 from tests.signaling.bus_contract import CALL
+from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, day, found, numbered, saved
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,13 @@ async def store(url):
 
 
 class TestMongoStore(StoreContract):
+    @pytest.fixture
+    async def store(self, url):
+        async with MongoStore(url) as store:
+            yield store
+
+
+class TestMongoDeliveries(DeliveriesContract):
     @pytest.fixture
     async def store(self, url):
         async with MongoStore(url) as store:

@@ -10,10 +10,18 @@ from captions.types import SPOKEN
 from signaling.store import CallRecord, Search
 from signaling.store_sqlite import SqliteStore
 from tests.signaling.bus_contract import CALL
+from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, found, numbered, saved
 
 
 class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        async with SqliteStore(tmp_path / "surtitle.db") as store:
+            yield store
+
+
+class TestSqliteDeliveries(DeliveriesContract):
     @pytest.fixture
     async def store(self, tmp_path):
         async with SqliteStore(tmp_path / "surtitle.db") as store:

@@ -79,3 +79,38 @@ def test_capacity_is_what_is_set_and_else_a_guess_by_device(monkeypatch):
     assert Settings().capacity_on("cuda") > Settings().capacity_on("cpu")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert Settings().capacity_on("cpu") > 0
+
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_webhooks_lead_to_the_public_by_https_or_where_they_are_allowed():
+    Settings(webhooks=("https://hooks.example.com/a",), webhook_secret=KEY).check()
+    inside = Settings(
+        webhooks=("http://10.1.2.3/a",), webhook_secret=KEY, webhook_allow=("10.0.0.0/8",)
+    )
+    inside.check()
+    [target] = inside.targets().of(None)
+    assert target.url == "http://10.1.2.3/a"
+    assert target.events == {"call.ended", "transcript.ready"}
+    chosen = Settings(
+        webhooks=("https://a.example",), webhook_secret=KEY, webhook_events=("caption.final",)
+    )
+    assert [t.events for t in chosen.targets().of(None)] == [{"caption.final"}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"webhooks": ("https://a.example",)}, "--webhook-secret"),
+        ({"webhook_secret": "hush"}, "--webhook-secret"),
+        ({"webhook_allow": ("hooks.internal",)}, "--webhook-allow"),
+        ({"webhook_events": ("call.began",)}, "--webhook-event"),
+        ({"webhooks": ("http://10.0.0.1/a?key=hush",), "webhook_secret": KEY}, "--webhook"),
+        ({"webhooks": ("http://a.example",), "webhook_secret": KEY}, "--webhook"),
+    ],
+)
+def test_webhooks_that_cannot_be_meant_are_refused_without_telling_secrets(settings, named):
+    with pytest.raises(SettingsError, match=named) as error:
+        Settings(**settings).check()
+    assert "hush" not in str(error.value)
