@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from captions.types import SPOKEN, Caption
@@ -10,7 +11,7 @@ from signaling.bus import Bus
 from signaling.errors import ContractError
 from signaling.lifecycle import CallEnded
 from signaling.rooms import Rooms
-from signaling.shared_call import SharedCall, heard_from, now_ms
+from signaling.shared_call import SharedCall, billed, heard_from, now_ms
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
 from signaling.transcripts import Transcripts
@@ -55,13 +56,31 @@ class Bringing:
         if shared is None:
             raise CallEnded
         finals = finals_of(call, digest, brought, shared.participants)
-        return await self._publish(await self._placed(shared), finals)
+        shared = await self._placed(await self._billed(shared, finals, who.tenant))
+        return await self._publish(shared, finals)
 
     async def _known(self, call: str, utterances: list[str]) -> list[Caption] | None:
         """What an earlier try has brought, None where it did not get so far."""
         finals = {c.utterance: c for c in await self._transcripts.since(call, SPOKEN, 0)}
         known = [finals[utterance] for utterance in utterances if utterance in finals]
         return known if len(known) == len(utterances) else None
+
+    async def _billed(
+        self, shared: SharedCall, finals: Sequence[Caption], tenant: str
+    ) -> SharedCall:
+        """Who did not come in by a token of their own spoke by that of who brings their words."""
+        speakers = {final.participant for final in finals} - shared.people.keys()
+
+        def by_tenant(now: SharedCall | None) -> SharedCall:
+            if now is None or now.ending_since_ms is not None:
+                raise CallEnded
+            for speaker in sorted(speakers):
+                now = billed(now, speaker, tenant)
+            return now
+
+        return (
+            shared if by_tenant(shared) == shared else await self._rooms.set(shared.call, by_tenant)
+        )
 
     async def _placed(self, shared: SharedCall) -> SharedCall:
         """With a node; and an empty call goes on for a while from now."""

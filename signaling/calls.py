@@ -33,7 +33,7 @@ from signaling.messages import (
 )
 from signaling.room import Room, Seat, call_to_wire
 from signaling.rooms import Rooms
-from signaling.shared_call import SharedCall
+from signaling.shared_call import SharedCall, chosen
 from signaling.sources import shown
 from signaling.store import TranscriptStore
 from signaling.tokens import Identity
@@ -75,8 +75,8 @@ class Calls:
 
     # --- HTTP ---------------------------------------------------------------------------
 
-    async def create(self, request: CreateCall) -> SharedCall:
-        """Create a call, or find it with the same settings."""
+    async def create(self, request: CreateCall, tenant: str = "") -> SharedCall:
+        """Create a call, or find it with the same settings; `tenant` is whose token this is."""
         call = request.call or f"c-{secrets.token_hex(8)}"
         settings = request.model_dump(exclude={"call", "source", "webhook"}, exclude_defaults=True)
         if request.source.kind != "direct":
@@ -87,22 +87,20 @@ class Calls:
             if request.webhook:
                 before = there.record.settings.get(WEBHOOK) if there else None
                 settings[WEBHOOK] = self._targets.sealed(request.webhook, before)
-            room = await self._rooms.open(call, settings)
+            room = await self._rooms.open(call, settings, tenant)
             room.kept = True
             kept = room.shared.record.settings
             # Who joined or watched before it was created chose no settings.
-            other = dict(kept) != settings or room.shared.source != request.source
+            other = chosen(kept) != settings or room.shared.source != request.source
             if room.shared.created and other:
                 raise ContractError("conflict", "the call exists with other settings")
             try:
+                await self._rooms.bill(room, "", tenant)
                 await self._rooms.place(room)
                 if room.shared.source != request.source:
                     await self._rooms.start(room, request.source)
-                record = replace(room.shared.record, settings=settings or kept)
-                await self._store.save_call(record)
-                await self._rooms.change(
-                    room, lambda now: replace(now, record=record, created=True)
-                )
+                await self._store.save_call(_created(room.shared, settings).record)
+                await self._rooms.change(room, lambda now: _created(now, settings))
             except BaseException:
                 if begun and not room.shared.people and not room.shared.watched_by:
                     await self._rooms.close(room)
@@ -192,8 +190,9 @@ class Calls:
 
         async def sit() -> Seat:
             async with self._rooms.lock(message.call):
-                room = await self._rooms.open(message.call, dict(settings))
+                room = await self._rooms.open(message.call, dict(settings), who.tenant)
                 participant = self._joining(room, who, message)
+                await self._rooms.bill(room, participant.id, who.tenant)
                 seat = Seat(socket, room.call, SPOKEN, participant.id)
                 await self._rooms.enter(room, seat)
                 try:
@@ -215,9 +214,10 @@ class Calls:
 
     async def _join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
-            room = await self._rooms.open(message.call)
-            await self._rooms.place(room)
+            room = await self._rooms.open(message.call, tenant=who.tenant)
             participant = self._joining(room, who, message)
+            await self._rooms.bill(room, participant.id, who.tenant)
+            await self._rooms.place(room)
             mask = message.profanity == "mask"
             seat = Seat(socket, room.call, message.captions_language, participant.id, masked=mask)
             answer = await self._sit(room, seat, participant, message.since)
@@ -392,3 +392,11 @@ class Calls:
             await self._rooms.vacate(room, seat)
             raise
         return {**captions, **state_of(room.shared)}
+
+
+def _created(now: SharedCall, settings: Mapping[str, Any]) -> SharedCall:
+    """The call with the settings that were chosen; those it has, where none were."""
+    kept = now.record.settings
+    told = {name: value for name, value in kept.items() if name not in chosen(kept)}
+    record = replace(now.record, settings={**(settings or chosen(kept)), **told})
+    return replace(now, record=record, created=True)

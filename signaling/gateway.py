@@ -39,6 +39,8 @@ from signaling.telephony_ws import TelephonyWs
 from signaling.tokens import Authority
 from signaling.transcribe_ws import TranscribeWs
 from signaling.transcripts import Transcripts
+from signaling.usage.http import UsageApi
+from signaling.usage.recorder import Recorder
 from signaling.webhooks.deliverer import Deliverer, Rules
 from signaling.webhooks.http import WebhooksApi
 from signaling.webhooks.targets import Targets
@@ -102,7 +104,9 @@ class Gateway:
             store=store, targets=targets, tasks=self._group, rules=webhook_rules
         )
         announcer = self._webhooks.announcer
-        self._transcripts = Transcripts(bus, store, [announcer.finals_written])
+        self._transcripts = Transcripts(
+            bus, store, [Recorder(store, presence).finals_written, announcer.finals_written]
+        )
         self._sockets = SocketServer(authority, origins)
         self._streams = EventStreams()
         sockets = InnerSockets(Clients(self._sockets, self._streams))
@@ -177,6 +181,7 @@ class Gateway:
         WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
             self._app
         )
+        UsageApi(store=store, authority=authority).add_routes(self._app)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._chores: list[asyncio.Task[None]] = []
         self.url = ""

@@ -169,7 +169,7 @@ class Api:
         message = checked(CreateCall, await _json(request))
         # Whose token is for one call may create that one, by its name.
         who.require("manage", message.call or "*")
-        shared = await self._calls.create(message)
+        shared = await self._calls.create(message, who.tenant)
         seq = await self._transcripts.last_seq(shared.call, SPOKEN)
         return web.json_response(
             call_to_wire(shared.record, shared, seq),

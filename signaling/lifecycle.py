@@ -25,7 +25,9 @@ from signaling.presence import Presence
 from signaling.registry import Registry
 from signaling.shared_call import (
     MOVED,
+    TENANT,
     SharedCall,
+    chosen,
     handed_over,
     left_behind,
     lost,
@@ -106,14 +108,14 @@ class Lifecycle:
         return shared.ref
 
     async def begin(
-        self, call: str, settings: dict[str, Any], check: Callable[[], None]
+        self, call: str, settings: dict[str, Any], check: Callable[[], None], tenant: str = ""
     ) -> SharedCall:
         """The call as it is; where there is none, it begins, or goes on where it was known.
 
-        `check` may raise behind the last wait before that.
+        `tenant` is who then began it. `check` may raise behind the last wait before that.
         """
         while True:
-            record = await self._record(call, settings)
+            record = await self._record(call, settings, tenant)
             check()
             shared = await self._presence.change(call, partial(_begun, record))
             if shared and shared.ending_since_ms is None:
@@ -121,15 +123,16 @@ class Lifecycle:
             if shared:
                 await self.gone(call)
 
-    async def _record(self, call: str, settings: dict[str, Any]) -> CallRecord | None:
+    async def _record(self, call: str, settings: dict[str, Any], tenant: str) -> CallRecord | None:
         if await self._presence.read(call):
             return None
         known = await self._store.call(call)
+        began = {TENANT: tenant} if tenant else {}
         if known is None:
-            return CallRecord(call, now_ms(), settings=settings)
+            return CallRecord(call, now_ms(), settings={**settings, **began})
         # But for its SFU: what that wanted to know was not kept.
-        kept = {name: value for name, value in known.settings.items() if name != "source"}
-        return replace(known, ended_at_ms=None, settings=settings or kept)
+        kept = {name: value for name, value in chosen(known.settings).items() if name != "source"}
+        return replace(known, ended_at_ms=None, settings={**(settings or kept), **began})
 
     async def place(self, call: str) -> SharedCall:
         """The call with a node, the least loaded one where it has none."""

@@ -18,6 +18,7 @@ from signaling.channels import Channels
 from signaling.errors import Unreachable
 from signaling.messages import CallEvent
 from signaling.shared_call import SharedCall, heard, now_us
+from signaling.store import CallRecord
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,9 @@ class Presence(Protocol):
     async def read(self, call: str) -> SharedCall | None:
         """The call as it is, None where it is over or has not begun."""
 
+    async def record(self, call: str) -> CallRecord | None:
+        """No more of the call than its record."""
+
     async def change(self, call: str, transition: Transition) -> SharedCall | None:
         """Change a call, against whatever else changes it at the same time.
 
@@ -122,6 +126,11 @@ class MemoryPresence:
     async def read(self, call: str) -> SharedCall | None:
         """See `Presence`."""
         return self._calls.get(call)
+
+    async def record(self, call: str) -> CallRecord | None:
+        """See `Presence`."""
+        shared = self._calls.get(call)
+        return shared.record if shared else None
 
     async def change(self, call: str, transition: Transition) -> SharedCall | None:
         """See `Presence`."""

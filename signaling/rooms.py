@@ -24,6 +24,7 @@ from signaling.room import Room, Seat
 from signaling.shared_call import (
     Person,
     SharedCall,
+    billed,
     interrupted,
     settled,
     unseated,
@@ -85,8 +86,13 @@ class Rooms:
 
     # --- opening and ending -------------------------------------------------------------
 
-    async def open(self, call: str, settings: dict[str, Any] | None = None) -> Room:
-        """The call's room here; the call begins, or goes on, where nobody is in it anywhere."""
+    async def open(
+        self, call: str, settings: dict[str, Any] | None = None, tenant: str = ""
+    ) -> Room:
+        """The call's room here; the call begins, or goes on, where nobody is in it anywhere.
+
+        `tenant` is of whose token that happens with.
+        """
         there = self.live.get(call)
         if there and there.shared.ending_since_ms is not None:
             await self.lifecycle.gone(call)
@@ -94,7 +100,7 @@ class Rooms:
         elif there:
             return there
         return await self._opened(
-            await self.lifecycle.begin(call, settings or {}, self.check_draining)
+            await self.lifecycle.begin(call, settings or {}, self.check_draining, tenant)
         )
 
     async def going_on(self, call: str) -> SharedCall | None:
@@ -127,6 +133,11 @@ class Rooms:
         waits = room.shared.state == "recovering" and room.shared.source.kind != "direct"
         if room.shared.node is None and not waits:  # for a node that joins its SFU, too
             await self.take(room, await self.lifecycle.place(room.call))
+
+    async def bill(self, room: Room, who: str, tenant: str) -> None:
+        """Remember by whose token somebody comes in, before they can be heard."""
+        if billed(room.shared, who, tenant) != room.shared:
+            await self.change(room, lambda now: billed(now, who, tenant))
 
     async def start(self, room: Room, source: AnySource) -> None:
         """Join the (placed) call at its SFU; `ContractError` where that fails."""

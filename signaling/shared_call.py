@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from captions.types import SPOKEN
 from signaling.messages import (
@@ -25,6 +25,10 @@ from signaling.messages import (
 )
 from signaling.sources import AnySource, Direct
 from signaling.store import CallRecord
+
+TENANT: Final = "tenant"
+TENANTS: Final = "tenants"
+"""Of a call's settings, not by choice: whose token began it; pairs of who came by another's."""
 
 MOVED = "the captioner moved to another node"
 
@@ -182,6 +186,38 @@ def settled(call: SharedCall) -> SharedCall:
     if not call.empty:
         return replace(call, empty_since_ms=None)
     return call if call.empty_since_ms is not None else replace(call, empty_since_ms=now_ms())
+
+
+def billed(call: SharedCall, who: str, tenant: str) -> SharedCall:
+    """Whose token somebody came in by, kept where it is not that of who began the call.
+
+    In its record, so that it is known behind the end of the call, and of who has left. Watching
+    begins no call: before it was placed, whoever comes in (or creates it: `who` is empty) does.
+    """
+    settings = call.record.settings
+    if tenant and not call.epoch and TENANT not in settings:
+        record = replace(call.record, settings={**settings, TENANT: tenant})
+        return replace(call, record=record)
+    others = dict(settings.get(TENANTS, ()))
+    if not who or tenant in ("", settings.get(TENANT, "")):
+        others.pop(who, None)
+    else:
+        others[who] = tenant
+    if others == dict(settings.get(TENANTS, ())):
+        return call
+    kept = {**settings, TENANTS: [list(pair) for pair in others.items()]}
+    return replace(call, record=replace(call.record, settings=kept))
+
+
+def tenant_of(record: CallRecord, who: str) -> str:
+    """Whose token a participant came in by; who began the call, where it was none."""
+    own = str(record.settings.get(TENANT, ""))
+    return str(dict(record.settings.get(TENANTS, ())).get(who, own))
+
+
+def chosen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What callers chose of a call's settings."""
+    return {name: value for name, value in settings.items() if name not in (TENANT, TENANTS)}
 
 
 def with_person(call: SharedCall, person: Person) -> SharedCall:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from captions.types import SPOKEN, Caption
+from signaling.usage.ledger import Ledger
 from signaling.webhooks.delivery import Deliveries
 
 
@@ -59,6 +60,10 @@ class TranscriptStore(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """What webhooks are still to be told."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """How much was said; what is erased stays in it, since it holds no words."""
 
     async def save_call(self, record: CallRecord) -> None:
         """Remember a call or what changed of it."""
@@ -112,7 +117,7 @@ class TranscriptStore(Protocol):
         `now_ms` is in milliseconds since the Unix epoch, `signaling.retention` has the
         rule. A call that was neither ended nor shows a sign of life (a final, somebody
         seen) for as long as it may be kept is over as well. Deliveries that were settled long
-        ago go, too (`signaling.webhooks.delivery`).
+        ago go, too (`signaling.webhooks.delivery`), and old rows of the ledger.
         """
 
     async def search(self, search: Search) -> tuple[list[Caption], int | None]:

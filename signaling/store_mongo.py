@@ -42,6 +42,7 @@ from signaling.mongo_agreement import (
 from signaling.mongo_documents import INDEXES, Document, date
 from signaling.retention import DAY_MS
 from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.usage import mongo as usage
 from signaling.webhooks import mongo as webhooks
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,8 @@ class MongoStore:
         self._url = url
         self._client: AsyncIOMotorClient[Document] | None = None
         self._name = ""
-        self.deliveries = webhooks.MongoDeliveries(self._asked)
+        self.deliveries = webhooks.MongoDeliveries(self._asked, _insert_new)
+        self.ledger = usage.MongoLedger(self._asked, _insert_new)
 
     async def __aenter__(self) -> Self:
         try:
@@ -118,7 +120,7 @@ class MongoStore:
 
     async def _prepare(self) -> None:
         async with self._asked() as db:
-            for collection, specs in (INDEXES | webhooks.INDEXES).items():
+            for collection, specs in (INDEXES | webhooks.INDEXES | usage.INDEXES).items():
                 await db[collection].create_indexes([IndexModel(**spec) for spec in specs])
             newest = await db.finals.find_one({"feed": SPOKEN}, sort=[("position", -1)])
             last = newest["position"] if newest else 0
@@ -320,6 +322,7 @@ class MongoStore:
             for collection in ("finals", "participants", "numbered"):
                 await delete(db, collection, over)
             await webhooks.expire(db, now_ms)
+            await usage.expire(db, now_ms)
             return await delete(db, "calls", over)
 
     async def _end_abandoned(self, db: Database, now_ms: int) -> None:
@@ -409,12 +412,34 @@ async def _insert(db: Database, finals: Sequence[Caption], calls: Mapping[str, D
         )
     except BulkWriteError as error:
         # Somebody else wrote the same at the same time, or another utterance has the number.
-        details: Mapping[str, Any] = error.details or {}
-        codes = {failed.get("code") for failed in details.get("writeErrors", ())}
-        if codes != {_DUPLICATE_KEY} or details.get("writeConcernErrors"):
+        if not _only_duplicates(error):
             raise
         return True
     return written.matched_count > 0
+
+
+async def _insert_new(db: Database, collection: str, new: Sequence[Document]) -> None:
+    """Keep what is not there yet, by `_id`."""
+    updates = [
+        UpdateOne({"_id": each["_id"]}, {"$setOnInsert": _rest(each)}, upsert=True) for each in new
+    ]
+    for start in range(0, len(updates), BATCH):
+        try:
+            await db[collection].bulk_write(updates[start : start + BATCH], ordered=False)
+        except BulkWriteError as error:
+            if not _only_duplicates(error):
+                raise
+
+
+def _rest(document: Document) -> Document:
+    return {name: value for name, value in document.items() if name != "_id"}
+
+
+def _only_duplicates(error: BulkWriteError) -> bool:
+    """Whether all that failed is there already: somebody else wrote it at the same time."""
+    details: Mapping[str, Any] = error.details or {}
+    codes = {failed.get("code") for failed in details.get("writeErrors", ())}
+    return codes == {_DUPLICATE_KEY} and not details.get("writeConcernErrors")
 
 
 async def _number(db: Database, finals: Sequence[Caption], calls: Mapping[str, Document]) -> None:

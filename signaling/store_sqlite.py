@@ -15,6 +15,8 @@ import aiosqlite
 from captions.types import SPOKEN, Caption
 from signaling.retention import expires_at_ms
 from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.usage.sqlite import SCHEMA as LEDGER
+from signaling.usage.sqlite import SqliteLedger
 from signaling.webhooks.sqlite import SCHEMA as DELIVERIES
 from signaling.webhooks.sqlite import SqliteDeliveries
 
@@ -90,6 +92,7 @@ class SqliteStore:
         # One connection: a transaction must not see another's statements in its middle.
         self._lock = asyncio.Lock()
         self.deliveries = SqliteDeliveries(self._transaction, self._rows)
+        self.ledger = SqliteLedger(self._transaction)
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,7 @@ class SqliteStore:
             await asyncio.to_thread(lambda: sqlite3.connect(self._path).close())
             self._connection = await aiosqlite.connect(self._path)
             self._connection.row_factory = aiosqlite.Row
-            await self._connection.executescript(_SCHEMA + DELIVERIES)
+            await self._connection.executescript(_SCHEMA + DELIVERIES + LEDGER)
         except BaseException as error:
             await self.__aexit__()  # its thread would keep the program alive
             if isinstance(error, sqlite3.Error):
@@ -251,6 +254,7 @@ class SqliteStore:
             if over:
                 await db.execute(_MERGE_INDEX)
             await self.deliveries.expire(db, now_ms)
+            await self.ledger.expire(db, now_ms)
         if over:
             await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return len(over)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol
 
 import jwt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 from signaling.errors import ContractError
 from signaling.messages import Id, Name
@@ -18,14 +18,22 @@ Grant = Literal["join", "watch", "publish", "read", "manage"]
 GRANTS: Final[tuple[Grant, ...]] = ("join", "watch", "publish", "read", "manage")
 
 
+Tenant = Annotated[str, StringConstraints(max_length=256)]
+"""Who issued a token (`iss`), and so pays for what is said by who holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a caller is. `subject` None: unknown; `call` `*`: any call."""
+    """Who a caller is. `subject` None: unknown; `call` `*`: any call.
+
+    `tenant` is empty where the token names no issuer.
+    """
 
     subject: str | None
     name: str | None
     call: str
     grants: frozenset[str]
+    tenant: str = ""
 
     def require(self, grant: Grant, call: str | None = None) -> None:
         """Raise `ContractError` `forbidden` without this grant (for this call)."""
@@ -98,6 +106,7 @@ class _Claims(BaseModel):
     call: Id | Literal["*"]
     grants: list[str]
     name: Name | None = None
+    iss: Tenant = ""
 
 
 def _identity(claims: dict[str, object]) -> Identity:
@@ -106,4 +115,4 @@ def _identity(claims: dict[str, object]) -> Identity:
     except ValidationError as error:
         where = error.errors()[0]["loc"][0]
         raise ContractError("unauthorized", f"the token's claim {where!r} is off") from None
-    return Identity(good.sub, good.name, good.call, frozenset(good.grants))
+    return Identity(good.sub, good.name, good.call, frozenset(good.grants), good.iss)

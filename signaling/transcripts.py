@@ -22,6 +22,9 @@ BATCH = 500
 
 _LONGEST_BACKOFF_SECONDS = 5.0
 
+_ERASE_SECONDS = 2.0
+"""How long an erasure waits for finals that are just being written."""
+
 
 Written = Callable[[Sequence[Caption], Mapping[str, CallRecord]], Awaitable[None]]
 """Told of finals that are in the store, and of their calls, before they leave the bus.
@@ -61,7 +64,12 @@ class Transcripts:
         return (await self._store.last_seq(call)).get(feed, 0) if newest is None else newest
 
     async def erase(self, call: str) -> int:
-        """Erase a call's finals everywhere; how many the store had."""
+        """Erase a call's finals everywhere; how many the store had.
+
+        What was said until now counts as said all the same.
+        """
+        if self._told:
+            await self.flush(_ERASE_SECONDS)
         return await self._store.erase(call, await self._bus.erase(call))
 
     async def remember(self, call: str, participants: Sequence[Participant]) -> None:

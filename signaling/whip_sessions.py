@@ -60,8 +60,9 @@ class WhipSessions:
             ufrags=offer.ufrags,
         )
         async with self._turn(call, participant), self._rooms.lock(call):
-            room = await self._rooms.open(call)
+            room = await self._rooms.open(call, tenant=who.tenant)
             _check_place(room.shared, participant)
+            await self._rooms.bill(room, participant, who.tenant)
             await self._rooms.place(room)
             joining = Participant(
                 id=participant,

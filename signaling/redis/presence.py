@@ -18,11 +18,13 @@ from signaling.redis.wire import (
     Fields,
     call_of,
     fields_of,
+    record_of,
     summary_from_text,
     summary_to_text,
 )
 from signaling.seal import Seal
 from signaling.shared_call import SharedCall
+from signaling.store import CallRecord
 
 _CHANGE: Final = Script.named("change")
 _FOLLOWER_QUEUE: Final = 256
@@ -42,6 +44,11 @@ class RedisPresence:
     async def read(self, call: str) -> SharedCall | None:
         """See `Presence`."""
         return call_of(await self._fields(CallKeys.of(call)), self._seal)
+
+    async def record(self, call: str) -> CallRecord | None:
+        """See `Presence`."""
+        text = await self._link.do("HGET", CallKeys.of(call).presence, "call")
+        return record_of(text) if text else None
 
     async def change(self, call: str, transition: Transition) -> SharedCall | None:
         """See `Presence`."""

@@ -76,6 +76,11 @@ def call_of(fields: Mapping[str, str], seal: Seal) -> SharedCall | None:
     return SharedCall(version=int(fields["v"]), people=people, **whole)
 
 
+def record_of(text: str) -> CallRecord:
+    """The record in the field of the call itself."""
+    return CallRecord(**json.loads(text)["record"])
+
+
 def summary_to_text(summary: Summary) -> str:
     """As it is kept beside the call."""
     return json.dumps(asdict(summary) | {"gateways": sorted(summary.gateways)})

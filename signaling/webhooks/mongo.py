@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, fields
 from typing import Any, Final
@@ -10,6 +10,9 @@ from typing import Any, Final
 from signaling.webhooks.delivery import DEAD_KEPT_MS, SENT_KEPT_MS, Delivery, DeliveryState
 
 Database = Any  # the driver's, which only `signaling.store_mongo` knows
+
+Insert = Callable[[Database, str, Sequence[dict[str, Any]]], Awaitable[None]]
+"""Puts documents into a collection; of one whose `_id` is there already nothing changes."""
 
 INDEXES: Final[dict[str, Sequence[Mapping[str, Any]]]] = {
     "deliveries": [
@@ -26,17 +29,16 @@ _CHANGES: Final = ("due_at_ms", "state", "attempts", "status", "error", "settled
 class MongoDeliveries:
     """See `signaling.webhooks.delivery.Deliveries`."""
 
-    def __init__(self, asked: Callable[[], AbstractAsyncContextManager[Database]]) -> None:
+    def __init__(
+        self, asked: Callable[[], AbstractAsyncContextManager[Database]], insert: Insert
+    ) -> None:
         self._asked = asked
+        self._insert = insert
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
-        """See `Deliveries`. Of two who add the same at once one may fail, and does it again."""
+        """See `Deliveries`."""
         async with self._asked() as db:
-            for delivery in deliveries:
-                fields_ = asdict(delivery)
-                await db.deliveries.update_one(
-                    {"_id": fields_.pop("id")}, {"$setOnInsert": fields_}, upsert=True
-                )
+            await self._insert(db, "deliveries", [_document(each) for each in deliveries])
 
     async def due(self, now_ms: int) -> list[str]:
         """See `Deliveries`."""
@@ -144,6 +146,11 @@ async def expire(db: Database, now_ms: int) -> None:
         await db.deliveries.delete_many(
             {"state": state, "settled_at_ms": {"$lte": now_ms - kept_ms}}
         )
+
+
+def _document(delivery: Delivery) -> dict[str, Any]:
+    values = asdict(delivery)
+    return {"_id": values.pop("id"), **values}
 
 
 def _delivery(document: Mapping[str, Any]) -> Delivery:

@@ -51,6 +51,13 @@ class PresenceContract:
         """The same, as another process has it."""
         return presence
 
+    async def test_the_record_of_a_call_is_read_alone_while_it_goes_on(self, presence, other):
+        assert await presence.record("standup-42") is None
+        await presence.change("standup-42", with_anna)
+        assert await other.record("standup-42") == RECORD
+        await presence.change("standup-42", over)
+        assert await other.record("standup-42") is None
+
     async def test_a_call_begins_changes_and_is_over(self, presence: Presence, other: Presence):
         assert await presence.read("standup-42") is None
         first = await presence.change("standup-42", begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from signaling.bringing import Bringing, KeyReused
 from signaling.brought import BringCaptions
 from signaling.errors import ContractError
 from signaling.messages import CreateCall, checked
+from signaling.shared_call import tenant_of
 from tests.signaling.cluster import Cluster, cluster
 from tests.signaling.test_brought import SAID
 from tests.signaling.world import known, world
@@ -53,6 +55,17 @@ async def test_what_is_brought_is_published_by_the_call_s_node_and_placed_for_th
         finals = await bringing(w, w["g2"]).bring("a", SWITCH, "k", brought("one", "two"))
         assert [(final.text, final.seq) for final in finals] == [("one", 1), ("two", 2)]
         assert await w.bus.since("a", SPOKEN, 0) == finals
+
+
+async def test_what_is_brought_is_said_by_the_token_of_who_brings_it(tmp_path):
+    async with cluster(tmp_path) as w:
+        publishing(w, w.nodes["node-1"])
+        await w["g1"].calls.create(CreateCall(call="a"), "acme")
+        telco = replace(SWITCH, tenant="telco")
+        (final,) = await bringing(w, w["g2"]).bring("a", telco, "k", brought("one"))
+        record = await w.presence.record("a")
+        assert tenant_of(record, final.participant) == "telco"
+        assert tenant_of(record, "p-anna") == "acme"
 
 
 async def test_a_request_that_is_tried_again_anywhere_brings_nothing_twice(tmp_path):

@@ -23,6 +23,7 @@ from tests.mongo import Mongo, a_database, a_server
 from tests.signaling.bus_contract import CALL
 from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, day, found, numbered, saved
+from tests.signaling.usage_contract import LedgerContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +80,13 @@ class TestMongoStore(StoreContract):
 
 
 class TestMongoDeliveries(DeliveriesContract):
+    @pytest.fixture
+    async def store(self, url):
+        async with MongoStore(url) as store:
+            yield store
+
+
+class TestMongoLedger(LedgerContract):
     @pytest.fixture
     async def store(self, url):
         async with MongoStore(url) as store:

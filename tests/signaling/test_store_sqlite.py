@@ -12,6 +12,7 @@ from signaling.store_sqlite import SqliteStore
 from tests.signaling.bus_contract import CALL
 from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, found, numbered, saved
+from tests.signaling.usage_contract import LedgerContract
 
 
 class TestSqliteStore(StoreContract):
@@ -22,6 +23,13 @@ class TestSqliteStore(StoreContract):
 
 
 class TestSqliteDeliveries(DeliveriesContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        async with SqliteStore(tmp_path / "surtitle.db") as store:
+            yield store
+
+
+class TestSqliteLedger(LedgerContract):
     @pytest.fixture
     async def store(self, tmp_path):
         async with SqliteStore(tmp_path / "surtitle.db") as store:

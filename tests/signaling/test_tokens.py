@@ -47,6 +47,13 @@ def test_a_token_tells_who_may_do_what_in_which_call():
     assert who == Identity("p-anna", "Anna", "standup-42", frozenset({"join", "publish"}))
 
 
+def test_who_issued_a_token_is_the_tenant():
+    assert AUTHORITY.identify(token()).tenant == ""
+    assert AUTHORITY.identify(token(iss="https://acme.example")).tenant == "https://acme.example"
+    for odd in (7, None, ["acme"], "x" * 257, "\ud800"):
+        refused(token(iss=odd))
+
+
 def test_an_issued_token_is_taken_and_expires():
     issued = AUTHORITY.issue("p-anna", "*", ("read", "manage"), None, 60)
     assert AUTHORITY.identify(issued) == Identity(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from signaling.errors import ContractError
 from signaling.messages import Arrived, CreateCall, Departed, Participant, Publishing
 from signaling.sdpfrag import Fragment
+from signaling.shared_call import tenant_of
 from signaling.whip_sessions import MOST_SESSIONS, WhipSessions
 from tests.signaling.test_audio_only import ANSWER, AUDIO, ONE, SESSION, TWO, VIDEO, bundle
 from tests.signaling.world import ANYBODY, Gate, Node, code_of, known, nothing_left
@@ -58,6 +60,16 @@ async def refused(attempt) -> str:
     with pytest.raises(ContractError) as error:
         await attempt
     return code_of(error)
+
+
+async def test_it_is_known_by_whose_token_a_session_is(tmp_path):
+    async with world(tmp_path) as w:
+        for who, tenant in (("anna", "acme"), ("ben", "globex")):
+            await publish(w, replace(known(who), tenant=tenant))
+        record = await w.presence.record("a")
+        assert [tenant_of(record, who) for who in ("anna", "ben", "cleo")] == [
+            *("acme", "globex", "acme")
+        ]
 
 
 async def test_a_session_begins_a_call_and_its_end_lets_that_end(tmp_path):
