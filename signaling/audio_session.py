@@ -57,7 +57,7 @@ class Outlet(Protocol):
         """Something is wrong; the session goes on."""
 
     def ended(self) -> None:
-        """The call has ended, or the server goes down, and the session with it."""
+        """The session has ended: with its call or the server, or its speaker joined anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +238,15 @@ class AudioSession:
                 if self._sending:
                     soon = asyncio.get_running_loop().time() + MOVED_SECONDS
                     self._sending.reschedule(soon)
-            case "call:state" if payload["state"] == "ended" and not self._over:
-                self._over = True
-                self._put(None)
-                self.outlet.ended()
+            case "call:state" if payload["state"] == "ended":
+                self._end()
+
+    def _end(self) -> None:
+        """By the call, not by the client."""
+        if not self._over:
+            self._over = True
+            self._put(None)
+            self.outlet.ended()
 
     # --- to the node --------------------------------------------------------------------
 
@@ -313,6 +318,8 @@ class AudioSession:
             if not self._told:
                 self._told = True
                 self.outlet.error(error)
+            if not self._calls.seated(self.seat):  # the same participant joined anew
+                self._end()
             return False
         self._line_audio = chunk.audio
         self._told = False

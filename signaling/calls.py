@@ -306,6 +306,11 @@ class Calls:
         seat.offered = True
         return await node.listen(ref, participant, audio, begins_at_ms)
 
+    def seated(self, seat: Seat) -> bool:
+        """Whether somebody still sits there."""
+        room = self._rooms.live.get(seat.call)
+        return room is not None and room.seats.get(seat.socket) is seat
+
     def started_at_ms(self, seat: Seat) -> int:
         """When its call started, since the Unix epoch."""
         return self._room(seat).shared.record.started_at_ms
@@ -367,7 +372,7 @@ class Calls:
 
     def _room(self, seat: Seat) -> Room:
         room = self._rooms.live.get(seat.call)
-        if room is None or room.seats.get(seat.socket) is not seat:
+        if room is None or not self.seated(seat):
             raise ContractError("conflict", "join a call first")
         return room
 

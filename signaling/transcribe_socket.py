@@ -206,7 +206,10 @@ class _Outlet:
     def ended(self) -> None:
         self.tell(
             "transcription_stopped",
-            {"status": "ended", "message": "the call has ended, or the server goes down"},
+            {
+                "status": "ended",
+                "message": "the call or the server is over, or the speaker joined anew",
+            },
         )
 
 

@@ -354,3 +354,22 @@ async def test_a_session_of_one_s_own_is_refused_where_no_node_takes_calls(tmp_p
         assert code_of(refused) == "overloaded"
         _, session = await w.sessions.open(ANYBODY, Wish(call="a"), Client())
         assert session.seat.feed == SPOKEN
+
+
+async def test_a_session_ends_when_its_speaker_joins_anew(tmp_path):
+    async with world(tmp_path) as w:
+        before, after = Client(), Client()
+        name, session = await w.sessions.open(known("room"), Wish(call="a"), before)
+        session.send(CHUNK)
+        await until(lambda: w.node.lines and w.node.lines[0].heard)
+        _, again = await w.sessions.open(known("room"), Wish(call="a"), after)
+        w.node.faults["send"] = ContractError("conflict", "the line is closed")
+        session.send(CHUNK)
+        async with asyncio.timeout(5):
+            await before.over.wait()
+        del w.node.faults["send"]
+        again.send(CHUNK)
+        await until(lambda: w.node.lines[-1].heard)
+        await w.sessions.finish(name)
+        assert list((await w.presence.read("a")).people) == ["room"]
+        assert after.errors == []
