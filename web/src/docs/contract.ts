@@ -15,6 +15,7 @@ export interface Schema {
   properties?: Record<string, (Schema & Partial<Reference>) | true>;
   required?: string[];
   items?: Schema & Partial<Reference>;
+  allOf?: (Schema & Partial<Reference>)[];
 }
 
 interface Message {
@@ -26,9 +27,16 @@ interface Message {
 
 interface Operation {
   action: "send" | "receive";
+  channel: Reference;
   summary: string;
   messages: Reference[];
   reply?: { messages: Reference[] };
+}
+
+interface ChannelInfo {
+  address: string;
+  description: string;
+  servers: Reference[];
 }
 
 export interface Field {
@@ -47,6 +55,13 @@ export interface EventInfo {
   example: unknown;
 }
 
+export interface Door {
+  address: string;
+  description: string;
+  sent: EventInfo[];
+  told: EventInfo[];
+}
+
 export interface Endpoint {
   method: string;
   path: string;
@@ -55,22 +70,25 @@ export interface Endpoint {
 
 const SYNC = new Set(["get", "post", "put", "patch", "delete"]);
 
-export function eventsSent(): EventInfo[] {
-  return operations("receive").map((operation) => {
-    const message = resolve<Message>(operation.messages[0]!);
+/** What a client sends to the namespace that this page is connected to, or through another door. */
+export function eventsSent(channel = "root"): EventInfo[] {
+  return operations("receive", channel).flatMap((operation) => {
     const answer = operation.reply ? fieldsOf(resolve<Message>(operation.reply.messages[0]!)) : [];
-    return {
-      name: message.name,
-      summary: operation.summary,
-      fields: fieldsOf(message),
-      answer: answer.filter(({ name }) => name !== "ok"),
-      example: message.examples?.[0]?.payload ?? {},
-    };
+    return operation.messages.map((one) => {
+      const message = resolve<Message>(one);
+      return {
+        name: message.name,
+        summary: message.summary ?? operation.summary,
+        fields: fieldsOf(message),
+        answer: answer.filter(({ name }) => name !== "ok"),
+        example: message.examples?.[0]?.payload ?? {},
+      };
+    });
   });
 }
 
-export function eventsTold(): EventInfo[] {
-  return operations("send")
+export function eventsTold(channel = "root"): EventInfo[] {
+  return operations("send", channel)
     .flatMap(({ messages }) => messages.map((one) => resolve<Message>(one)))
     .map((message) => ({
       name: message.name,
@@ -79,6 +97,25 @@ export function eventsTold(): EventInfo[] {
       answer: null,
       example: message.examples?.[0]?.payload ?? null,
     }));
+}
+
+/** All that is not the namespace `/`. */
+export function otherDoors(): Door[] {
+  const { channels } = asyncapi as { channels: Record<string, ChannelInfo> };
+  return Object.entries(channels)
+    .filter(([name]) => name !== "root")
+    .map(([name, { address, description, servers }]) => ({
+      address: `${pathname(servers)}${address}`,
+      description,
+      sent: eventsSent(name),
+      told: eventsTold(name),
+    }));
+}
+
+/** Of Socket.IO the address is a namespace; of a WebSocket it is behind the server's path. */
+function pathname(servers: Reference[]): string {
+  const { protocol, pathname } = resolve<{ protocol: string; pathname: string }>(servers[0]!);
+  return pathname === "/socket.io" ? "Socket.IO " : `${protocol}: ${pathname}`;
 }
 
 export function endpoints(): Endpoint[] {
@@ -90,9 +127,10 @@ export function endpoints(): Endpoint[] {
   );
 }
 
-function operations(action: string): Operation[] {
+function operations(action: string, channel: string): Operation[] {
   const all = (asyncapi as { operations: Record<string, Operation> }).operations;
-  return Object.values(all).filter((operation) => operation.action === action);
+  const here = `#/channels/${channel}`;
+  return Object.values(all).filter((one) => one.action === action && one.channel.$ref === here);
 }
 
 function resolve<T>({ $ref }: Reference): T {
@@ -105,7 +143,11 @@ function resolve<T>({ $ref }: Reference): T {
 }
 
 function fieldsOf(message: Message): Field[] {
-  const { properties = {}, required = [] } = resolve<Schema>(message.payload);
+  const schema = resolve<Schema>(message.payload);
+  const all: (Schema & Partial<Reference>)[] = schema.allOf ?? [schema];
+  const parts = all.map((part) => (part.$ref ? resolve<Schema>(part as Reference) : part));
+  const properties = Object.assign({}, ...parts.map((part) => part.properties ?? {})) as NonNullable<Schema["properties"]>;
+  const required = parts.flatMap((part) => part.required ?? []);
   return Object.entries(properties).map(([name, schema]) => ({
     name,
     type: schema === true ? "any JSON" : typeOf(schema),

@@ -4,7 +4,15 @@ import { create } from "@surtitle/client/dom";
 import { openSocket, request } from "@surtitle/client/socket";
 import type { Socket } from "socket.io-client";
 import { byId } from "../dom";
-import { endpoints, eventsSent, eventsTold, type EventInfo, type Field } from "./contract";
+import {
+  type Door,
+  endpoints,
+  type EventInfo,
+  eventsSent,
+  eventsTold,
+  type Field,
+  otherDoors,
+} from "./contract";
 
 const KEPT = 200;
 
@@ -17,6 +25,7 @@ byId("connect").addEventListener("submit", (event) => {
 });
 byId("sent").append(...eventsSent().map(drawSent));
 byId("told").append(...eventsTold().map(drawTold));
+byId("doors").append(...otherDoors().flatMap(drawDoor));
 byId("http").append(
   table("Methods and paths", endpoints().map(({ method, path, summary }) => [method, path, summary])),
 );
@@ -51,6 +60,17 @@ function drawSent(info: EventInfo): HTMLElement {
     payload,
     send,
   );
+}
+
+function drawDoor({ address, description, sent, told }: Door): HTMLElement[] {
+  return [
+    create("h3", {}, create("code", {}, address)),
+    create("p", {}, description),
+    create("h4", {}, "What clients send"),
+    ...sent.map(drawTold),
+    create("h4", {}, "What they are told"),
+    ...told.map(drawTold),
+  ];
 }
 
 function drawTold(info: EventInfo): HTMLElement {
