@@ -113,7 +113,7 @@ async def judged(cluster: Cluster, call: str, *people: Watcher) -> list[dict[str
     for person in people:
         with suppress(TimeoutError):  # what is missing then the judge says
             await person.until(lambda p: not p.open)
-    await until(lambda: _nothing_unwritten(cluster))
+    await until(lambda: nothing_unwritten(cluster))
     transcript = (await cluster.get(f"/api/calls/{call}/transcript"))["captions"]
     for person in people:
         with suppress(TimeoutError):
@@ -134,7 +134,7 @@ def record(scenario: str, **figures: float) -> None:
             file.write(line + "\n")
 
 
-async def _nothing_unwritten(cluster: Cluster) -> bool:
+async def nothing_unwritten(cluster: Cluster) -> bool:
     return not await cluster.unwritten()
 
 

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from tests.chaos.cluster import Cluster, token
+from tests.chaos.cluster import Cluster, token, until
 from tests.chaos.scenario import scenario
+from tests.chaos.stage import nothing_unwritten
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
@@ -120,5 +121,6 @@ async def test_what_is_brought_is_there_once_whatever_dies(folder: Path) -> None
         assert [c["seq"] for c in portuguese] == list(range(1, COUNT + 1))
         assert sorted(c["utterance"] for c in portuguese) == sorted(c["utterance"] for c in before)
         assert portuguese[: len(translated)] == sorted(translated, key=lambda c: c["seq"])
+        await until(lambda: nothing_unwritten(cluster))  # what the one that died had taken, too
         stored = [final for final in await cluster.stored(CALL) if final["feed"] == "spoken"]
         assert stored == before
