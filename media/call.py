@@ -104,6 +104,7 @@ class NodeCall:
         self._brought = Brought(self._bring)
         self._vocabulary: tuple[str, ...] = ()
         self._masks = False
+        self._reduces_noise = False
         self._begun = time.monotonic()
         self._model = model
         self._speakers: dict[Track, Speaker] = {}
@@ -433,8 +434,12 @@ class NodeCall:
             wants_english=self._wants_english,
             on_english=self._translated.take_english,
         )
-        speaker.vocabulary = self._vocabulary
+        self._set_up(speaker)
         return speaker
+
+    def _set_up(self, speaker: Speaker) -> None:
+        speaker.vocabulary = self._vocabulary
+        speaker.reduces_noise = self._reduces_noise
 
     def _interrupted_at_ms(self, participant: Participant, track: Track) -> int | None:
         """Since when a speaker of this track lacks captions: who comes at once was there before."""
@@ -466,8 +471,9 @@ class NodeCall:
             settings = shared.record.settings
             self._masks = settings.get("profanity") == "mask"
             self._vocabulary = tuple(settings.get("vocabulary", ()))
+            self._reduces_noise = bool(settings.get("noise_reduction"))
             for speaker in self._speakers.values():
-                speaker.vocabulary = self._vocabulary
+                self._set_up(speaker)
             self._translated.want(shared.feeds)
             self._set.set()
 

@@ -14,6 +14,7 @@ import structlog
 
 from captions.captioner import Captioner, Due
 from captions.draft import Draft
+from captions.noise import NoiseReducer
 from captions.scheduler import Request, Scheduler
 from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_ms
 from captions.vad import VoiceActivity
@@ -71,6 +72,9 @@ class Speaker:
         self.understood = understood
         self.vocabulary: tuple[str, ...] = ()
         """Words and names that may well be said, for their spelling."""
+        self.reduces_noise = False
+        """Whether noise is taken out before anybody listens."""
+        self._reducer: NoiseReducer | None = None
         self._call = call
         self.participant = participant
         self._scheduler = scheduler
@@ -146,11 +150,19 @@ class Speaker:
                 since_ms = self._interrupted_at_ms - self._call.started_at_ms
                 self._gap_ms = max(0, self._zero_ms - since_ms) or None
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
+        chunk = self._reduced(chunk)
         self._captioner.beat_factor = self._scheduler.beat_factor
         if self.participant.captioned and self.understood:
             self._submit(self._captioner.feed(chunk))
         else:
             self._submit(self._captioner.flush())
+
+    def _reduced(self, chunk: PcmChunk) -> PcmChunk:
+        if not self.reduces_noise:
+            self._reducer = None
+            return chunk
+        self._reducer = self._reducer or NoiseReducer()
+        return self._reducer.reduce(chunk)
 
     def _submit(self, due: list[Due]) -> None:
         for item in due:

@@ -127,6 +127,7 @@ class CreateCall(ClientMessage):
     captions_languages: list[Feed] = Field(default_factory=list, max_length=16)
     vocabulary: Vocabulary = Field(default_factory=list)
     profanity: Profanity = "keep"
+    noise_reduction: bool = False
     retention_days: int | None = Field(default=None, ge=1, le=36500)
     webhook: CallWebhook | None = None
 
@@ -137,6 +138,7 @@ class ChangeCall(ClientMessage):
     captions_languages: list[Feed] | None = Field(default=None, max_length=16)
     vocabulary: Vocabulary | None = None
     profanity: Profanity | None = None
+    noise_reduction: bool | None = None
 
 
 M = TypeVar("M", bound=ClientMessage)

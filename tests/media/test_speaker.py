@@ -152,3 +152,24 @@ async def test_who_can_wait_leaves_few_finals_to_the_recognizer(monkeypatch, lis
             speaker._unanswered -= 1
             speaker._answered.set()
         await running
+
+
+async def test_noise_is_taken_out_while_the_call_wants_that(listener):
+    speaker, track = new_speaker(), Track()
+    heard: list[np.ndarray] = []
+    feed = listener.feed
+    listener.feed = lambda chunk: heard.append(chunk.samples) or feed(chunk)
+    noise = np.random.default_rng(7).normal(0, 500, 16_000).astype(np.int16)
+    speaker.reduces_noise = True
+    for n in range(2):
+        track.put_pcm_at(noise.copy(), n * 16_000)
+    track.close()
+    async with asyncio.timeout(5):
+        await speaker.run(track)
+    assert np.std(heard[1]) < 0.7 * np.std(noise)
+    speaker.reduces_noise, track = False, Track()
+    track.put_pcm_at(noise.copy(), 0)
+    track.close()
+    async with asyncio.timeout(5):
+        await speaker.run(track)
+    assert np.array_equal(heard[-1], noise)

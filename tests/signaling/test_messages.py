@@ -115,6 +115,7 @@ def test_what_is_left_out_has_the_contract_s_default():
         "captions_languages": [],
         "vocabulary": [],
         "profanity": "keep",
+        "noise_reduction": False,
         "retention_days": None,
         "webhook": None,
     }
