@@ -113,7 +113,7 @@ class Targets:
         return self._seal.close(webhook.model_dump_json())
 
     def _check(self, url: str) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
+        if _scheme(url) not in ("http", "https"):
             raise ContractError("invalid", "webhook.url: not an http or https URL")
         self.allow.check(url)
 
@@ -132,3 +132,10 @@ class Targets:
         except (ValueError, ValidationError):
             log.warning("a call's webhook cannot be read: the server had another secret")
             return None
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # as of brackets that hold no address
+        return ""
