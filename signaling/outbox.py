@@ -164,18 +164,16 @@ class Outboxes:
         # The driver is a dictionary that all servers of the process share: not ours to change.
         sio.eio._async = {**sio.eio._async, "websocket": OutboxWebSocket}  # noqa: SLF001
 
-    async def send(
-        self, event: str, payload: dict[str, Any], to: str, namespace: str = "/"
-    ) -> None:
+    async def send(self, event: str, payload: dict[str, Any], to: str) -> None:
         """Send to a socket or to a group; no longer than the writing takes.
 
         Not Socket.IO's own way: that makes a task for each recipient and waits for all, and
         where it finds one dead it waits until the seat is left, which needs the call's lock,
         which whoever emits may hold.
         """
-        message = Message(event, payload, namespace)
+        message = Message(event, payload)
         sockets = self._sio.eio.sockets
-        recipients = self._sio.manager.get_participants(namespace, to)
+        recipients = self._sio.manager.get_participants("/", to)
         for number, (_, engine_id) in enumerate(recipients, 1):
             socket = sockets.get(engine_id)
             if socket and not socket.closed:

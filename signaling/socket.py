@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from signaling.older_clients import subscription
 from signaling.origins import Origins
 from signaling.outbox import Outboxes
 from signaling.room import Seat
+from signaling.socket_events import Handler, answered, identified
 from signaling.tokens import Authority, Identity
 from signaling.transcribe_socket import TranscribeSocket
 
@@ -41,8 +41,6 @@ smaller and still too large gets `too_large` from whoever takes it.
 """
 
 _LONGEST_CLOSE_SECONDS: Final = 2.0
-
-Handler = Callable[["Connection", object], Awaitable[dict[str, Any] | None]]
 
 
 @dataclass(slots=True)
@@ -62,6 +60,14 @@ class Connection:
         return self.seat
 
 
+def _in_turn(handler: Handler[Connection]) -> Handler[Connection]:
+    async def handle(connection: Connection, payload: object) -> dict[str, Any] | None:
+        async with connection.turn:
+            return await handler(connection, payload)
+
+    return handle
+
+
 class SocketServer:
     """The Socket.IO server. `attach` gives it the calls; it emits before that, too."""
 
@@ -78,7 +84,7 @@ class SocketServer:
         self._authority = authority
         self._connections: dict[str, Connection] = {}
         self._calls: Calls | None = None
-        self._handlers: dict[str, Handler] = {
+        self._handlers: dict[str, Handler[Connection]] = {
             "call:join": self._join,
             "call:watch": self._watch,
             "subscribe-call": self._subscribe,
@@ -148,13 +154,7 @@ class SocketServer:
         return self._calls
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        token = auth.get("token") if isinstance(auth, dict) else None
-        try:
-            identity = self._authority.identify(token if isinstance(token, str) else None)
-        except ContractError as error:
-            log.info("refused", code=error.code)
-            raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
-        self._connections[socket] = Connection(socket, identity)
+        self._connections[socket] = Connection(socket, identified(self._authority, auth))
 
     async def _disconnect(self, socket: str, reason: str) -> None:
         if reason == self.sio.reason.PING_TIMEOUT:
@@ -166,24 +166,9 @@ class SocketServer:
                     await self._calls.leave(connection.seat)
 
     async def _event(self, event: str, socket: str, *payload: object) -> dict[str, Any]:
-        """Take any event: what goes wrong is told in the acknowledgement, and logged once."""
-        connection = self._connections.get(socket)
         handler = self._handlers.get(event)
-        try:
-            if connection is None:
-                raise ContractError("conflict", "not connected")
-            if handler is None:
-                raise ContractError("invalid", "no such event")
-            async with connection.turn:
-                return {"ok": True, **(await handler(connection, *(payload or ({},))[:1]) or {})}
-        except ContractError as error:
-            known = event if handler else "unknown"
-            log.info("refused", event_name=known, code=error.code, why=error.message)
-            return {"ok": False, "error": error.to_wire()}
-        except Exception:  # python-socketio would send no acknowledgement at all
-            log.exception("event failed", event_name=event)
-            failure = ContractError("unavailable", "the server could not do that", 1000)
-            return {"ok": False, "error": failure.to_wire()}
+        in_turn = _in_turn(handler) if handler else None
+        return await answered(event, self._connections.get(socket), in_turn, payload)
 
     async def _join(self, connection: Connection, payload: object) -> dict[str, Any]:
         message = checked(Join, payload)

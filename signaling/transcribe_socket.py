@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -18,6 +18,7 @@ from signaling.audio_sessions import AudioSessions, Wish
 from signaling.errors import ContractError
 from signaling.messages import ClientMessage, Id, Language, Name, Vocabulary, checked
 from signaling.outbox import Outboxes
+from signaling.socket_events import Handler, answered, identified
 from signaling.tokens import Authority, Identity
 
 log = structlog.get_logger(__name__)
@@ -47,9 +48,6 @@ class _Client:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-_Handler = Callable[[_Client, object], Awaitable[dict[str, Any]]]
-
-
 class TranscribeSocket:
     """The namespace. `attach` gives it the sessions; nothing can be started before that."""
 
@@ -59,7 +57,7 @@ class TranscribeSocket:
         self._authority = authority
         self._sessions: AudioSessions | None = None
         self._clients: dict[str, _Client] = {}
-        self._handlers: dict[str, _Handler] = {
+        self._handlers: dict[str, Handler[_Client]] = {
             "start_transcription": self._start,
             "audio_chunk": self._chunk,
             "stop_transcription": self._stop,
@@ -79,12 +77,7 @@ class TranscribeSocket:
         return self._sessions
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        token = auth.get("token") if isinstance(auth, dict) else None
-        try:
-            identity = self._authority.identify(token if isinstance(token, str) else None)
-        except ContractError as error:
-            log.info("refused", code=error.code)
-            raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
+        identity = identified(self._authority, auth)
         outlet = _Outlet(self._outboxes, socket)
         self._clients[socket] = _Client(identity, outlet)
         # Behind the answer to the handshake, before which a client takes no event.
@@ -109,23 +102,10 @@ class TranscribeSocket:
     async def _event(self, event: str, socket: str, *payload: object) -> dict[str, Any]:
         """Take any event: what goes wrong is told by `error` and in the acknowledgement."""
         client = self._clients.get(socket)
-        handler = self._handlers.get(event)
-        try:
-            if client is None:
-                raise ContractError("conflict", "not connected")
-            if handler is None:
-                raise ContractError("invalid", "no such event")
-            return {"ok": True, **await handler(client, payload[0] if payload else {})}
-        except ContractError as error:
-            known = event if handler else "unknown"
-            log.info("refused", event_name=known, code=error.code, why=error.message)
-            fault = error
-        except Exception:  # python-socketio would send no acknowledgement at all
-            log.exception("event failed", event_name=event)
-            fault = ContractError("unavailable", "the server could not do that", 1000)
-        if client:
-            client.outlet.error(fault)
-        return {"ok": False, "error": fault.to_wire()}
+        answer = await answered(event, client, self._handlers.get(event), payload)
+        if client and not answer["ok"]:
+            client.outlet.tell("error", answer["error"])
+        return answer
 
     async def _start(self, client: _Client, payload: object) -> dict[str, Any]:
         message = checked(Start, payload or {})

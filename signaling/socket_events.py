@@ -1,0 +1,49 @@
+"""What the namespaces of Socket.IO have in common: who connects, and how events are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import socketio
+import structlog
+
+from signaling.errors import ContractError
+from signaling.tokens import Authority, Identity
+
+log = structlog.get_logger(__name__)
+
+C = TypeVar("C")
+"""A connected client, as its namespace knows it."""
+
+Handler = Callable[[C, object], Awaitable[dict[str, Any] | None]]
+
+
+def identified(authority: Authority, auth: object) -> Identity:
+    """Who the handshake's `auth` says it is; else Socket.IO's own refusal."""
+    token = auth.get("token") if isinstance(auth, dict) else None
+    try:
+        return authority.identify(token if isinstance(token, str) else None)
+    except ContractError as error:
+        log.info("refused", code=error.code)
+        raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
+
+
+async def answered(
+    event: str, client: C | None, handler: Handler[C] | None, payload: tuple[object, ...]
+) -> dict[str, Any]:
+    """The acknowledgement of any event: what goes wrong is told in it, and logged once."""
+    try:
+        if client is None:
+            raise ContractError("conflict", "not connected")
+        if handler is None:
+            raise ContractError("invalid", "no such event")
+        return {"ok": True, **(await handler(client, *(payload or ({},))[:1]) or {})}
+    except ContractError as error:
+        known = event if handler else "unknown"
+        log.info("refused", event_name=known, code=error.code, why=error.message)
+        return {"ok": False, "error": error.to_wire()}
+    except Exception:  # python-socketio would send no acknowledgement at all
+        log.exception("event failed", event_name=event)
+        failure = ContractError("unavailable", "the server could not do that", 1000)
+        return {"ok": False, "error": failure.to_wire()}
