@@ -16,6 +16,18 @@ def valid(adapter: TypeAdapter[str], name: str, value: str) -> str:
         raise ContractError("invalid", f"{name}: {error.errors()[0]['msg']}") from None
 
 
+def flag(request: web.Request, name: str) -> bool | None:
+    """False where it says `false` or `0`, None where it is not given."""
+    text = request.query.get(name)
+    return None if text is None else text.lower() not in ("false", "0")
+
+
+def digits(request: web.Request, name: str) -> int | str | None:
+    """A number where it is one; whatever else it is, for a model to refuse; None without it."""
+    text = request.query.get(name)
+    return int(text) if text and text.isascii() and text.isdigit() else text
+
+
 def number(
     request: web.Request, name: str, default: int | None, least: int, most: int
 ) -> int | None:

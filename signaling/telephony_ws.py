@@ -20,11 +20,13 @@ from aiohttp import WSMessage, WSMsgType, web
 from pydantic import Field
 
 from signaling.audio import LARGEST_CHUNK_BYTES, LONGEST_CHUNK_SECONDS, AudioFormat, SampleRate
+from signaling.audio_door import FIRST_MESSAGE_SECONDS, connected
 from signaling.audio_session import AudioSession
 from signaling.audio_sessions import AudioSessions, Wish
 from signaling.bearer import bearer
 from signaling.errors import ContractError
 from signaling.messages import ClientMessage, Id, Language, Name, checked
+from signaling.query import digits, flag
 from signaling.results import Results
 from signaling.tokens import Authority, Identity
 
@@ -34,10 +36,6 @@ PATH: Final = "/ws/v1/telephony"
 
 SUBPROTOCOL: Final = "audio.drachtio.org"
 """What mod_audio_fork asks for; mod_audio_stream asks for none."""
-
-HEARTBEAT_SECONDS: Final = 20.0
-
-FIRST_MESSAGE_SECONDS: Final = 10.0
 
 _LARGEST_MESSAGE: Final = 4 * LARGEST_CHUNK_BYTES
 _CALLER_AND_CALLEE: Final = ("Caller", "Callee")
@@ -77,18 +75,21 @@ class TelephonyWs:
         wish = _queried(request)
         token = bearer(request) or wish.api_key
         who = self._authority.identify(token) if token else None
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_SECONDS,
-            compress=False,
-            max_msg_size=_LARGEST_MESSAGE,
+        results = Results()
+        async with connected(
+            request,
+            results,
+            largest_message_bytes=_LARGEST_MESSAGE,
             protocols=(SUBPROTOCOL,),
-        )
-        await socket.prepare(request)
-        leg = _Leg(socket, self._sessions, self._authority, who, wish)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(leg.results.send_to(socket))
-            await leg.serve()
-        await socket.close()
+        ) as socket:
+            await _Leg(
+                socket,
+                results,
+                sessions=self._sessions,
+                authority=self._authority,
+                who=who,
+                wish=wish,
+            ).serve()
         return socket
 
 
@@ -98,12 +99,14 @@ class _Leg:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        results: Results,
+        *,
         sessions: AudioSessions,
         authority: Authority,
         who: Identity | None,
         wish: Metadata,
     ) -> None:
-        self.results = Results()
+        self.results = results
         self._socket = socket
         self._sessions = sessions
         self._authority = authority
@@ -124,7 +127,6 @@ class _Leg:
             await asyncio.wait({ended, receiving})
             for name, _ in self._channels:
                 self._sessions.end_soon(name)
-            self.results.end()
         if not receiving.cancelled():
             receiving.result()
 
@@ -214,13 +216,12 @@ def _queried(request: web.Request) -> Metadata:
     wire: dict[str, Any] = {name: query[name] for name in ("call", "api_key") if query.get(name)}
     for name in ("rate", "channels"):
         if name in query:
-            number = query[name]
-            wire[name] = int(number) if number.isascii() and number.isdigit() else number
+            wire[name] = digits(request, name)
     for name in ("names", "languages"):
         if query.get(name):
             wire[name] = query[name].split(",")
     if "interim_results" in query:
-        wire["interim_results"] = query["interim_results"].lower() not in ("false", "0")
+        wire["interim_results"] = flag(request, "interim_results")
     return checked(Metadata, wire)
 
 

@@ -15,12 +15,14 @@ from aiohttp import WSMessage, WSMsgType, web
 from pydantic import Field
 
 from signaling.audio import LARGEST_CHUNK_BYTES, AudioFormat, Encoding, SampleRate
+from signaling.audio_door import FIRST_MESSAGE_SECONDS, connected
 from signaling.audio_session import AudioSession
 from signaling.audio_sessions import AudioSessions, Wish
 from signaling.bearer import bearer
 from signaling.errors import Code, ContractError
 from signaling.messages import ClientMessage, Id, Language, Name, Update, Vocabulary, checked
 from signaling.origins import Origins
+from signaling.query import digits, flag
 from signaling.results import Results
 from signaling.tokens import Authority, Identity
 
@@ -30,11 +32,6 @@ PATH: Final = "/ws/v1/transcribe"
 
 LONGEST_LIFE_SECONDS: Final = 4 * 3600.0
 """Of one connection; then it is ended in order, and the client connects again."""
-
-FIRST_MESSAGE_SECONDS: Final = 10.0
-"""How long who did not say in the request who they are may take to say it."""
-
-HEARTBEAT_SECONDS: Final = 20.0
 
 _LARGEST_MESSAGE: Final = 2 * LARGEST_CHUNK_BYTES
 
@@ -100,15 +97,17 @@ class TranscribeWs:
         config = _queried(request)
         token = bearer(request) or request.query.get("api_key")
         who = self._authority.identify(token) if token else None
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=_LARGEST_MESSAGE
-        )
-        await socket.prepare(request)
-        connection = _Connection(socket, self._sessions, self._authority, who, config)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(connection.results.send_to(socket))
+        results = Results()
+        async with connected(request, results, largest_message_bytes=_LARGEST_MESSAGE) as socket:
+            connection = _Connection(
+                socket,
+                results,
+                sessions=self._sessions,
+                authority=self._authority,
+                who=who,
+                config=config,
+            )
             await connection.serve(self._longest_life_seconds)
-        await socket.close()
         return socket
 
 
@@ -118,12 +117,14 @@ class _Connection:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        results: Results,
+        *,
         sessions: AudioSessions,
         authority: Authority,
         who: Identity | None,
         config: Config,
     ) -> None:
-        self.results = Results()
+        self._results = results
         self._socket = socket
         self._sessions = sessions
         self._authority = authority
@@ -156,7 +157,6 @@ class _Connection:
                 await self._sessions.finish(self._name)
             elif self._name:
                 self._sessions.end_soon(self._name)
-            self.results.end()
 
     async def _receive(self) -> bool:
         """Take messages; False where the client is gone, without a word of it."""
@@ -167,7 +167,7 @@ class _Connection:
             except TimeoutError:
                 self._tell(ContractError("unauthorized", "say who you are first"), audio=False)
                 return True
-            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT) or self.results.overflowed:
+            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT) or self._results.overflowed:
                 return False
             try:
                 if await self._take(message):
@@ -240,7 +240,7 @@ class _Connection:
         ):
             return
         # A final takes the place of a partial that waits; no partial comes behind it.
-        self.results.put(_result(caption, self._session.offset_ms), caption["utterance"])
+        self._results.put(_result(caption, self._session.offset_ms), caption["utterance"])
 
     def error(self, error: ContractError) -> None:
         """See `Outlet`."""
@@ -256,7 +256,7 @@ class _Connection:
         self._fault("INVALID_AUDIO_FORMAT" if wrong_audio else CODES[error.code], error.message)
 
     def _fault(self, code: str, message: str) -> None:
-        self.results.put({"type": "error", "error": {"code": code, "message": message}})
+        self._results.put({"type": "error", "error": {"code": code, "message": message}})
 
 
 def _result(caption: Mapping[str, Any], offset_ms: int) -> dict[str, Any]:
@@ -298,11 +298,8 @@ def _queried(request: web.Request) -> Config:
     wire: dict[str, Any] = {
         name: query[name] for name in ("encoding", "language", "call", "name") if query.get(name)
     }
-    if "sample_rate" in query:
-        rate = query["sample_rate"]
-        wire["sample_rate"] = int(rate) if rate.isascii() and rate.isdigit() else rate
-    if "interim_results" in query:
-        wire["interim_results"] = query["interim_results"].lower() not in ("false", "0")
+    wire["sample_rate"] = digits(request, "sample_rate")
+    wire["interim_results"] = flag(request, "interim_results")
     if "custom_vocabulary" in query:
         words = ",".join(query.getall("custom_vocabulary")).split(",")
         wire["custom_vocabulary"] = [word.strip() for word in words if word.strip()]
