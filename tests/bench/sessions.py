@@ -197,7 +197,7 @@ async def main(arguments: argparse.Namespace) -> None:
     clips = our_voices()[:3]
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.skip_doors:
-            english = [clip for clip in human_voices() if clip.language == "en"]
+            english = [clip for clip in human_voices() if clip.language == "en"][: arguments.clips]
             for model in arguments.models:
                 await doors(Path(folder) / f"doors-{model}", model, english or our_voices())
         for heard in (False, True):
@@ -216,6 +216,7 @@ if __name__ == "__main__":
     parser.add_argument("--idle", type=int, default=1000)
     parser.add_argument("--speaking", type=int, nargs="+", default=[4, 50])
     parser.add_argument("--models", nargs="+", default=["tiny.en", "base"])
+    parser.add_argument("--clips", type=int, default=8, help="recordings through each door")
     parser.add_argument("--skip-doors", action="store_true")
     # Thousands of sockets need as many files.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
