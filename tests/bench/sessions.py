@@ -175,6 +175,7 @@ async def doors(folder: Path, model: str, clips: Sequence[Recording]) -> None:
             await microphone.ended.wait()
             await peer.ask("media:close")
             _row("WebRTC", said, peer.text(peer.id))
+        pcm = np.concatenate([GAP[: RATE // 2], pcm])  # as the microphone begins
         async with TranscribeClient(server.url) as phone:
             await phone.ask("start_transcription", {"language_code": "en"})
             await phone.say(resample(pcm, RAW_RATE))
