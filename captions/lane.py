@@ -32,7 +32,8 @@ class Lane:
     """An engine, and whether it is for `finals`, for `partials`, or for both.
 
     `instead` is the engine for windows that this one cannot recognize, of another model.
-    `busy` are the speakers whose request is with it, in `serving` batches.
+    `busy` are the speakers whose request is with it, in `serving` batches, `background` of which
+    can wait.
     """
 
     engine: Recognizes
@@ -40,12 +41,18 @@ class Lane:
     partials: bool
     instead: Recognizes | None = None
     serving: int = 0
+    background: int = 0
     busy: set[SpeakerKey] = field(default_factory=set)
 
     @property
     def free(self) -> int:
         """Batches that it could take besides."""
         return self.engine.workers - self.serving
+
+    @property
+    def takes_background(self) -> bool:
+        """Whether it may begin what can wait: of several workers one stays free of it."""
+        return self.finals and self.background < max(1, self.engine.workers - 1)
 
     async def recognize(self, windows: list[Window]) -> list[Hypothesis | None]:
         """What is heard in each window, None where nothing could be."""

@@ -4,7 +4,8 @@ A speaker has at most one partial waiting. It names no audio: the window is made
 turn comes, from all there is by then, so a queue of stale partials cannot build up.
 Finals wait in a queue bounded by seconds of audio; what does not fit is answered with
 None at once, and its seconds are counted as lost. Batches are made of what waits when a
-worker is free; nothing waits for a batch to fill.
+worker is free; nothing waits for a batch to fill. Finals in the background (of recordings)
+are taken while nothing of a live speaker could be, and no load is judged by them.
 """
 
 from __future__ import annotations
@@ -130,14 +131,18 @@ class Scheduler:
         return level
 
     def submit_final(self, request: Request) -> None:
-        """Queue a final behind the speaker's others; takes its waiting partial's place."""
+        """Queue a final behind the speaker's others; takes its waiting partial's place.
+
+        One in the background is not bounded here: who submits it waits for answers.
+        """
         entry = Entry(request, self._clock(), final=True)
         dropped = self._waiting.drop_partial(entry.speaker)
         if dropped and entry.speaker not in self._lanes[0].busy:
             self._measure(dropped)  # its turn never came: all the more it waited
         self._answer_none(dropped)
         longest = self._rules.longest_backlog_seconds
-        if self._ended or self.backlog_seconds + request.seconds > longest:
+        too_much = self.backlog_seconds + request.seconds > longest and not request.background
+        if self._ended or too_much:
             self.counts.lost_seconds += request.seconds
             log.warning("overloaded: audio lost", seconds=round(request.seconds, 1))
             request.answer(None)
@@ -157,6 +162,11 @@ class Scheduler:
             return
         self._answer_none(self._waiting.add_partial(entry))
         self.look()
+        self._wake.set()
+
+    def hurry(self, call: str, speaker: str) -> None:
+        """What waits of the speaker in the background does so no longer."""
+        self._waiting.hurry((call, speaker), self._clock())
         self._wake.set()
 
     def forget(self, call: str, speaker: str) -> None:
@@ -186,6 +196,7 @@ class Scheduler:
             jobs = self._compose(lane)
             if jobs:
                 lane.serving += 1
+                lane.background += jobs[0][0].request.background
                 return jobs
             await self._wake.wait()
 
@@ -200,7 +211,18 @@ class Scheduler:
             ready = self._waiting.next_partials(lane.busy)
             share = -(-len(ready) // lane.free)  # as much as each of those who are free
             jobs = self._take(lane, ready, min(batch, share))
+        if not jobs and lane.takes_background and not self._live_waits():
+            ready = self._waiting.next_background(lane.busy)
+            jobs = self._take(lane, ready, batch if self._rules.batch_finals else 1)
         return jobs
+
+    def _live_waits(self) -> bool:
+        """Whether anybody live waits for a worker of any lane, rather than for their own answer."""
+        return any(
+            (lane.finals and self._waiting.next_finals(lane.busy))
+            or (lane.partials and self._waiting.next_partials(lane.busy))
+            for lane in self._lanes
+        )
 
     def _take(self, lane: Lane, ready: list[Entry], most: int) -> list[_Job]:
         """Up to `most` of those that are ready, of about the same length."""
@@ -218,7 +240,8 @@ class Scheduler:
                 continue
             jobs.append((entry, window))
             lane.busy.add(entry.speaker)
-            self._measure(entry)
+            if not entry.request.background:
+                self._measure(entry)
         for entry in unwanted:
             entry.request.answer(None)
         return jobs
@@ -242,6 +265,7 @@ class Scheduler:
 
     def _release(self, lane: Lane, jobs: list[_Job]) -> None:
         lane.serving -= 1
+        lane.background -= jobs[0][0].request.background
         for entry, _ in jobs:
             lane.busy.discard(entry.speaker)
             waiting = self._waiting.partial_of(entry.speaker)

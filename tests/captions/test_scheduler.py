@@ -81,13 +81,19 @@ class Wish:
     """A request whose window names it; knows how often it was answered."""
 
     def __init__(
-        self, name: str, call: str = "c", speaker: str = "s", seconds: float = 1.0
+        self,
+        name: str,
+        call: str = "c",
+        speaker: str = "s",
+        seconds: float = 1.0,
+        *,
+        background: bool = False,
     ) -> None:
         self.answers: list[Hypothesis | None] = []
         self.wanted = True
         self.windows = 0
         self.name = name
-        self.request = Request(call, speaker, self.window, self.answers.append, seconds)
+        self.request = Request(call, speaker, self.window, self.answers.append, seconds, background)
 
     def window(self) -> Window | None:
         self.windows += 1
@@ -342,9 +348,11 @@ async def test_a_call_keeps_its_turn_while_one_of_its_speakers_is_there():
     assert engine.asked[2:] == ["had none", "had a turn"]
 
 
+SUBMITTED = ("final", "partial", "unwanted", "background")
+
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["final", "partial", "unwanted", "forget", "fail", "mend", "run", "slow"]),
+        st.sampled_from([*SUBMITTED, "forget", "hurry", "fail", "mend", "run", "slow"]),
         st.sampled_from(["c1", "c2"]),
         st.sampled_from("abc"),
         st.integers(1, 6),
@@ -365,15 +373,18 @@ def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order
     wishes: list[Wish] = []
     answered: list[tuple[str, str, int]] = []
 
-    def wish(n: int, call: str, speaker: str, seconds: int, *, final: bool) -> Wish:
+    def wish(n: int, step: str, call: str, speaker: str, seconds: int) -> Wish:
+        final, background = step in ("final", "background"), step == "background"
+        speaker = "file" if background else speaker  # who has nothing else
         made = Wish(str(n), call, speaker, seconds)
+        made.wanted = step != "unwanted"
 
         def answer(hypothesis: Hypothesis | None) -> None:
             made.answers.append(hypothesis)
             if final and hypothesis:
                 answered.append((call, speaker, n))
 
-        made.request = Request(call, speaker, made.window, answer, seconds)
+        made.request = Request(call, speaker, made.window, answer, seconds, background)
         wishes.append(made)
         return made
 
@@ -382,20 +393,22 @@ def test_every_request_is_answered_exactly_once_and_finals_of_a_speaker_in_order
         final_engine = ScriptedEngine() if two_models else None
         rules = SchedulerRules(batch, batch_finals, longest_backlog_seconds=15)
         scheduler = Scheduler(engine, final_engine, rules=rules)
+        hurried = 0  # what was in the background is bounded by who submits it
         async with running(scheduler):
             await asyncio.sleep(0)
             for n, (step, call, speaker, seconds) in enumerate(steps):
-                if step == "final":
-                    scheduler.submit_final(wish(n, call, speaker, seconds, final=True).request)
-                elif step in ("partial", "unwanted"):
-                    made = wish(n, call, speaker, seconds, final=False)
-                    made.wanted = step == "partial"
-                    scheduler.submit_partial(made.request)
+                if step in SUBMITTED:
+                    final = step in ("final", "background")
+                    submit = scheduler.submit_final if final else scheduler.submit_partial
+                    submit(wish(n, step, call, speaker, seconds).request)
+                elif step == "hurry":
+                    scheduler.hurry(call, "file")
                 elif step == "forget":
                     scheduler.forget(call, speaker)
                 else:
                     await engine.obey(step)
-                assert scheduler.backlog_seconds <= 15
+                hurried += step == "hurry"
+                assert scheduler.backlog_seconds <= 15 or hurried
 
         assert engine.most_at_once <= workers + two_models
 
@@ -690,3 +703,120 @@ async def test_a_backlog_of_half_of_what_may_wait_is_saturation_at_once():
     assert scheduler.level is Level.NORMAL
     scheduler.submit_final(Wish("b", seconds=1).request)
     assert scheduler.level is Level.SATURATED
+
+
+async def test_what_is_in_the_background_waits_for_every_final_and_every_partial():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
+    for n in range(2):
+        scheduler.submit_final(Wish(f"file {n}", speaker="f", background=True).request)
+    scheduler.submit_partial(Wish("partial", speaker="a").request)
+    scheduler.submit_final(Wish("final", speaker="b").request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == ["final", "partial", "file 0", "file 1"]
+
+
+async def test_who_speaks_while_a_file_waits_goes_before_it_each_time():
+    engine = ScriptedEngine()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
+
+    def speak(n: int) -> None:
+        window = Window(np.zeros(160, np.int16), language=f"{n}")
+        answer = (lambda _: speak(n + 1)) if n < 5 else (lambda _: None)
+        scheduler.submit_partial(Request("c", "ab"[n % 2], lambda: window, answer))
+
+    speak(0)
+    scheduler.submit_final(Wish("file", speaker="f", background=True).request)
+    async with running(scheduler):
+        await settle()
+    assert engine.asked == [*"012345", "file"]
+
+
+async def test_a_file_takes_a_worker_that_nobody_live_could_use_but_never_all_of_them():
+    engine = ScriptedEngine(workers=3)
+    engine.open.clear()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
+    async with running(scheduler):
+        for n in range(4):
+            scheduler.submit_final(Wish(f"file {n}", speaker=f"f{n}", background=True).request)
+        await settle()
+        assert engine.asked == ["file 0", "file 1"]
+        scheduler.submit_final(Wish("final").request)
+        scheduler.submit_partial(Wish("partial").request)  # waits for their own final only
+        await settle()
+        assert engine.asked == ["file 0", "file 1", "final"]
+        engine.open.set()
+        await settle()
+    assert sorted(engine.asked[3:]) == ["file 2", "file 3", "partial"]
+
+
+async def test_a_file_leaves_the_machine_to_partials_though_another_model_makes_finals():
+    engine, better = ScriptedEngine(model="fast "), ScriptedEngine(model="better ")
+    engine.open.clear()
+    scheduler = Scheduler(engine, better, rules=ONE_BY_ONE)
+    async with running(scheduler):
+        scheduler.submit_partial(Wish("0", speaker="a").request)
+        await settle()
+        scheduler.submit_partial(Wish("1", speaker="b").request)
+        scheduler.submit_final(Wish("file", speaker="f", background=True).request)
+        await settle()
+        assert (engine.asked, better.asked) == (["0"], [])
+        engine.open.set()
+        await settle()
+    assert (engine.asked, better.asked) == (["0", "1"], ["file"])
+
+
+async def test_files_that_wait_are_no_load_and_refuse_nobody():
+    clock, engine = Clock(), ScriptedEngine()
+    engine.open.clear()
+    rules = SchedulerRules(batch=1, longest_backlog_seconds=10)
+    scheduler = Scheduler(engine, rules=rules, clock=clock)
+    files = [Wish(f"file {n}", speaker=f"f{n}", seconds=30, background=True) for n in range(3)]
+    async with running(scheduler):
+        for wish in files:
+            scheduler.submit_final(wish.request)
+        await settle()
+        for _ in range(60):
+            clock.now += 1
+            assert scheduler.look() is Level.NORMAL
+        assert scheduler.backlog_seconds == 0
+        scheduler.submit_final(Wish("live", seconds=4).request)
+        engine.open.set()
+        await settle()
+        assert scheduler.look() is Level.NORMAL
+    assert engine.asked[:2] == ["file 0", "live"]
+    assert all(len(wish.answers) == 1 and wish.answers[0] for wish in files)
+    assert scheduler.counts.lost_seconds == 0
+
+
+async def test_last_words_of_a_file_no_longer_wait_behind_live_ones():
+    clock, engine = Clock(), ScriptedEngine()
+    engine.open.clear()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE, clock=clock)
+    async with running(scheduler):
+        scheduler.submit_final(Wish("0", speaker="a").request)
+        await settle()
+        last = Wish("last words", speaker="f", background=True)
+        scheduler.submit_final(last.request)
+        clock.now += 600
+        scheduler.submit_partial(Wish("partial", speaker="b").request)
+        scheduler.hurry("c", "f")
+        assert scheduler.look() is Level.NORMAL, "it is as if it came just now"
+        scheduler.forget("c", "f")
+        engine.open.set()
+        await settle()
+    assert engine.asked == ["0", "last words", "partial"]
+    assert scheduler._waiting._leaving == set()
+
+
+async def test_what_is_in_the_background_is_answered_when_the_scheduler_ends():
+    engine = ScriptedEngine()
+    engine.open.clear()
+    scheduler = Scheduler(engine, rules=ONE_BY_ONE)
+    wish = Wish("file", speaker="f", background=True)
+    async with running(scheduler):
+        scheduler.submit_partial(Wish("partial", speaker="b").request)
+        scheduler.submit_final(wish.request)
+        await settle()
+    assert wish.answers == [None]
