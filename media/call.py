@@ -121,8 +121,13 @@ class NodeCall:
 
     @property
     def streams(self) -> int:
-        """Tracks that are being captioned."""
-        return len(self._speakers)
+        """Tracks that are being captioned, but for those in the background."""
+        return len(self._speakers) - self.background_streams
+
+    @property
+    def background_streams(self) -> int:
+        """Those in the background."""
+        return sum(speaker.background for speaker in self._speakers.values())
 
     @property
     def translates(self) -> bool:
@@ -222,7 +227,13 @@ class NodeCall:
         return await self.direct.offer(participant, sdp)
 
     async def listen(
-        self, participant: Participant, audio: AudioFormat, begins_at_ms: int, version: int = 0
+        self,
+        participant: Participant,
+        audio: AudioFormat,
+        begins_at_ms: int,
+        version: int = 0,
+        *,
+        background: bool = False,
     ) -> AudioLine:
         """Receive what a gateway carries here of a participant. See `NodeApi`."""
         await self._running.wait()
@@ -233,7 +244,7 @@ class NodeCall:
         self.update(participant)
         line = Line(audio, begins_at_ms, self._finish)
         self._lines.add(participant.id, line)
-        self._begin(participant.id, line.track, begins_at_ms)
+        self._begin(participant.id, line.track, begins_at_ms, background=background)
         return line
 
     async def _finish(self, track: Track) -> None:
@@ -378,8 +389,17 @@ class NodeCall:
                 if participant not in self._in_sfu:
                     self._tell_gateways(Departed(self.ref.call, participant))
 
-    def _begin(self, participant: str, track: Track, begins_at_ms: int | None = None) -> None:
-        speaker = self._new_speaker(self.participants[participant], track, begins_at_ms)
+    def _begin(
+        self,
+        participant: str,
+        track: Track,
+        begins_at_ms: int | None = None,
+        *,
+        background: bool = False,
+    ) -> None:
+        speaker = self._new_speaker(
+            self.participants[participant], track, begins_at_ms, background=background
+        )
         self._speakers[track] = speaker
         self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
 
@@ -419,8 +439,16 @@ class NodeCall:
                 self.update(person.participant)  # stands above what the SFU says
 
     def _new_speaker(
-        self, participant: Participant, track: Track, begins_at_ms: int | None = None
+        self,
+        participant: Participant,
+        track: Track,
+        begins_at_ms: int | None = None,
+        *,
+        background: bool = False,
     ) -> Speaker:
+        interrupted_at_ms = None  # a recording has not gone on meanwhile
+        if not background:
+            interrupted_at_ms = self._interrupted_at_ms(participant, track)
         speaker = Speaker(
             call=self.ref,
             participant=participant,
@@ -429,8 +457,9 @@ class NodeCall:
             scheduler=self._scheduler,
             publish=self._said,
             counts=self._counts,
-            interrupted_at_ms=self._interrupted_at_ms(participant, track),
+            interrupted_at_ms=interrupted_at_ms,
             begins_at_ms=begins_at_ms,
+            background=background,
             wants_english=self._wants_english,
             on_english=self._translated.take_english,
         )

@@ -35,7 +35,11 @@ async def carry(request: web.Request, node: Node) -> web.WebSocketResponse:
                 elif message.type == WSMsgType.TEXT and line is None:
                     order = ListenOrder.model_validate_json(message.data)
                     line = await node.listen(
-                        order.call, order.participant, order.audio, order.begins_at_ms
+                        order.call,
+                        order.participant,
+                        order.audio,
+                        order.begins_at_ms,
+                        background=order.background,
                     )
                 else:
                     raise ContractError("invalid", "not what comes now")

@@ -95,8 +95,13 @@ class Node:
 
     @property
     def streams(self) -> int:
-        """Speakers that are being captioned."""
+        """Speakers that are being captioned, but for those in the background."""
         return sum(call.streams for call in self._calls.values())
+
+    @property
+    def background_streams(self) -> int:
+        """Recordings that are being captioned; they have no part in the capacity."""
+        return sum(call.background_streams for call in self._calls.values())
 
     @property
     def received(self) -> ReceiveCounts:
@@ -190,10 +195,18 @@ class Node:
         return await self._begun(call).offer(participant, sdp, call.version)
 
     async def listen(
-        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+        self,
+        call: CallRef,
+        participant: Participant,
+        audio: AudioFormat,
+        begins_at_ms: int,
+        *,
+        background: bool = False,
     ) -> AudioLine:
         """See `NodeApi`."""
-        return await self._begun(call).listen(participant, audio, begins_at_ms, call.version)
+        return await self._begun(call).listen(
+            participant, audio, begins_at_ms, call.version, background=background
+        )
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:
         """See `NodeApi`."""
@@ -324,10 +337,12 @@ class Node:
         return any(node.takes_calls for node in nodes if node.status.id != self.id)
 
     async def _report(self) -> Orders:
+        # A call of a recording has a place of its own: nobody live is refused for it.
+        background = self.background_streams
         status = NodeStatus(
             self.id,
-            self.capacity,
-            self.streams,
+            self.capacity + background,
+            self.streams + background,
             self.draining,
             url=self.url,
             saturated=self.saturated,

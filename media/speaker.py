@@ -56,6 +56,7 @@ class Speaker:
         counts: NodeCounts,
         interrupted_at_ms: int | None = None,
         begins_at_ms: int | None = None,
+        background: bool = False,
         wants_english: Callable[[str], bool] = lambda _: False,
         on_english: Callable[[str, str | None], None] = lambda *_: None,
     ) -> None:
@@ -63,6 +64,8 @@ class Speaker:
 
         `begins_at_ms`, likewise: when the first sample was spoken. Else it was when it came, in
         real time; with it the audio may come faster, and waits for the recognizer.
+        `background`, with that: it waits for all that is live besides, pauses only where there
+        is silence in it, and has finals only. Behind the end of the track nothing waits longer.
         `understood`: whether the model knows their language; else it would write nonsense.
         `wants_english` says whether finals in a language are to be heard once more, in English;
         `on_english` takes the utterance and that, None where it could not be.
@@ -82,6 +85,8 @@ class Speaker:
         self._counts = counts
         self._interrupted_at_ms = interrupted_at_ms
         self._begins_at_ms = begins_at_ms
+        self.background = background
+        self._hurried = not background
         self._gap_ms: int | None = None  # to be marked on the next final
         self._captioner = Captioner(
             VoiceActivity(),
@@ -101,6 +106,9 @@ class Speaker:
 
     async def run(self, track: Track) -> None:
         """Caption until `track` is closed, and then until the last final is published."""
+        track.on_close = self._hurry
+        if track.closed:
+            self._hurry()
         try:
             await self._receive(track)
         finally:
@@ -115,6 +123,11 @@ class Speaker:
         if self._fault:
             raise self._fault
 
+    def _hurry(self) -> None:
+        if not self._hurried:
+            self._hurried = True
+            self._scheduler.hurry(self._call.call, self.participant.id)
+
     async def _finals_answered(self, most: int) -> None:
         """Wait until at most so many finals are with the recognizer."""
         while self._unanswered > most:
@@ -126,7 +139,8 @@ class Speaker:
             if self._begins_at_ms is not None:
                 await self._finals_answered(MOST_UNANSWERED)
             try:
-                async with asyncio.timeout(PAUSE_SECONDS if self._captioner.speaking else None):
+                pauses = self._captioner.speaking and not self.background
+                async with asyncio.timeout(PAUSE_SECONDS if pauses else None):
                     chunk = await anext(track)
             except StopAsyncIteration:
                 return
@@ -170,12 +184,15 @@ class Speaker:
                 self._unanswered += 1
                 self._answer(item, item.known)
                 continue
+            if self.background and not item.final:
+                continue
             request = Request(
                 self._call.call,
                 self.participant.id,
                 partial(self._window, item),
                 partial(self._answer, item),
                 item.utterance.length / SAMPLE_RATE,
+                background=not self._hurried,
             )
             if item.final:
                 self._unanswered += 1
@@ -219,6 +236,7 @@ class Speaker:
                 lambda: window,
                 partial(self._answer_english, caption.utterance),
                 window.seconds,
+                background=not self._hurried,
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Self
 
 from captions.types import SAMPLE_RATE, PcmChunk, Samples
@@ -29,6 +30,8 @@ class Track:
     def __init__(self) -> None:
         self.dropped_seconds = 0.0
         """Audio that the reader was too slow for."""
+        self.on_close: Callable[[], None] = lambda: None
+        """Called once, when it is closed."""
         self._receiver: TrackReceiver | None = None  # PCM needs none
         self._chunks: deque[PcmChunk] = deque()
         self._waiting_samples = 0
@@ -109,6 +112,7 @@ class Track:
             self._closed = True
             self._wake(self._reader)
             self._wake(self._writer)
+            self.on_close()
 
     def __aiter__(self) -> Self:
         return self

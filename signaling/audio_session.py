@@ -38,6 +38,9 @@ NO_NODE_SECONDS: Final = 30.0
 KEPT_SECONDS: Final = 5.0
 """Audio that was sent and of which no caption has come: it is sent again where its node dies."""
 
+KEPT_RECORDED_SECONDS: Final = 75.0
+"""Likewise of a recording, whose captions are finals: three long utterances, and what waits."""
+
 MOVED_SECONDS: Final = 0.5
 """How long a chunk may still be under way to a node that the call has left."""
 
@@ -91,17 +94,26 @@ class AudioSession:
         audio: AudioFormat,
         private: bool,
         tasks: asyncio.TaskGroup,
+        recorded: bool = False,
     ) -> None:
-        """`private`: the call is this session's own, and ends with it."""
+        """`private`: the call is this session's own, and ends with it.
+
+        `recorded`: the audio was spoken before. It has a time of its own, lets all who speak now
+        go before it, and waits for a node for as long as it takes. To be sent no faster than
+        `room` lets it.
+        """
         self.outlet = outlet
         self.received_seconds = 0.0
         """Audio that was taken so far."""
+        self.carried_seconds = 0.0
+        """Of that, what its node has."""
         self.begins_at_ms: int | None = None
         """When the first sample was spoken, since the Unix epoch."""
         self._calls = calls
         self._sockets = sockets
         self._audio = audio
         self._private = private
+        self._recorded = recorded
         self._tasks = tasks
         self._socket = sockets.adopt(self._take)
         self._seat: Seat | None = None
@@ -122,6 +134,7 @@ class AudioSession:
         self._carrying: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._over = False
+        self._given_up = False  # nothing more is to come to a node
         self._told = False  # the client knows that no node takes its audio
 
     @property
@@ -151,8 +164,8 @@ class AudioSession:
         self._started_at_ms = self._calls.started_at_ms(self._seat)
         self._carrying = self._tasks.create_task(self._carry())
 
-    def send(self, chunk: bytes) -> None:
-        """Take the next audio.
+    def send(self, chunk: bytes, offset_ms: int = 0) -> None:
+        """Take the next audio; of a recording, `offset_ms` is where in it that begins.
 
         `ContractError`: `invalid` or `too_large` where it is not of the session's format,
         `rate_limited` where too much waits, `conflict` behind the end. The session goes on.
@@ -163,15 +176,24 @@ class AudioSession:
         if self._waiting_seconds + seconds > MOST_AHEAD_SECONDS:
             raise ContractError("rate_limited", "too much audio at once waits", 1000)
         length_ms = round(seconds * 1000)
-        at_ms = max(now_ms() - length_ms, self._started_at_ms)
-        if self.begins_at_ms is None:
-            self.begins_at_ms = at_ms
-        elif at_ms - self._end_ms <= _GAP_MS:
-            at_ms = self._end_ms
+        at_ms = self._spoken_at_ms(length_ms, offset_ms)
         self._end_ms = at_ms + length_ms
         self.received_seconds += seconds
         self._waiting_seconds += seconds
         self._put(_Chunk(self._audio, chunk, at_ms, seconds))
+
+    def _spoken_at_ms(self, length_ms: int, offset_ms: int) -> int:
+        at_ms = max(now_ms() - length_ms, self._started_at_ms)
+        if self.begins_at_ms is None:
+            self._end_ms = self.begins_at_ms = self._started_at_ms if self._alone else at_ms
+        if self._recorded:
+            at_ms = self.begins_at_ms + offset_ms
+        return at_ms if at_ms - self._end_ms > _GAP_MS else self._end_ms
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the call is all of one recording, and begins as that does."""
+        return self._recorded and self._private
 
     async def room(self) -> None:
         """Wait while enough audio waits already."""
@@ -202,6 +224,15 @@ class AudioSession:
             self._put(None)
             self._finishing = self._tasks.create_task(self._finish())
         await asyncio.shield(self._finishing)
+
+    async def give_up(self) -> None:
+        """As `finish`, but what waits for the node is dropped."""
+        self._over = self._given_up = True
+        self._chunks.clear()
+        self._put(None)
+        with contained("media not closed"):
+            await self._calls.close_media(self.seat)  # which takes what it has, and no more
+        await self.finish()
 
     async def _finish(self) -> None:
         if self._carrying:
@@ -243,6 +274,7 @@ class AudioSession:
 
     def _end(self) -> None:
         """By the call, not by the client."""
+        self._given_up = True
         if not self._over:
             self._over = True
             self._put(None)
@@ -259,6 +291,7 @@ class AudioSession:
             while (chunk := await self._next()) is not None:
                 await self._deliver(chunk)
                 self._waiting_seconds -= chunk.seconds
+                self.carried_seconds += chunk.seconds
                 self._taken.set()
         except Exception:  # one session's fault must not be another's
             log.exception("session failed")
@@ -284,8 +317,8 @@ class AudioSession:
             return  # nothing was said yet: the line can wait
         self._unsent.append(chunk)
         try:
-            async with asyncio.timeout(NO_NODE_SECONDS):
-                while self._unsent and not self._over_without_node:
+            async with asyncio.timeout(None if self._recorded else NO_NODE_SECONDS):
+                while self._unsent and not self._hopeless:
                     await self._send_next()
         except TimeoutError:
             log.warning("audio lost: no node takes it", seconds=round(chunk.seconds, 1))
@@ -313,7 +346,9 @@ class AudioSession:
 
     async def _open_line(self, chunk: _Chunk) -> bool:
         try:
-            self._line = await self._calls.listen(self.seat, chunk.audio, chunk.at_ms)
+            self._line = await self._calls.listen(
+                self.seat, chunk.audio, chunk.at_ms, background=self._recorded
+            )
         except ContractError as error:
             if not self._told:
                 self._told = True
@@ -345,12 +380,15 @@ class AudioSession:
         return True
 
     @property
-    def _over_without_node(self) -> bool:
+    def _hopeless(self) -> bool:
+        if self._recorded:
+            return self._given_up
         return self._over and self._line is None and self._told
 
     def _keep(self, chunk: _Chunk) -> None:
         self._sent.append(chunk)
-        while chunk.end_ms - self._sent[0].at_ms > KEPT_SECONDS * 1000:
+        kept_seconds = KEPT_RECORDED_SECONDS if self._recorded else KEPT_SECONDS
+        while chunk.end_ms - self._sent[0].at_ms > kept_seconds * 1000:
             self._sent.popleft()
 
     def _forget_until(self, at_ms: int) -> None:

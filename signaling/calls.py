@@ -295,7 +295,9 @@ class Calls:
         sdp = await node.offer(ref, participant, message.sdp)
         return {"sdp": sdp, "type": "answer"}
 
-    async def listen(self, seat: Seat, audio: AudioFormat, begins_at_ms: int) -> AudioLine:
+    async def listen(
+        self, seat: Seat, audio: AudioFormat, begins_at_ms: int, *, background: bool = False
+    ) -> AudioLine:
         """Open a line for a participant's audio; see `NodeApi.listen`."""
         async with self._rooms.lock(seat.call):
             room = self._room(seat)
@@ -304,7 +306,7 @@ class Calls:
             shared = room.shared
         node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
         seat.offered = True
-        return await node.listen(ref, participant, audio, begins_at_ms)
+        return await node.listen(ref, participant, audio, begins_at_ms, background=background)
 
     def seated(self, seat: Seat) -> bool:
         """Whether somebody still sits there."""

@@ -24,11 +24,18 @@ class NodeApi(Protocol):
         """Receive the participant's audio; the answer's SDP. A later offer replaces it."""
 
     async def listen(
-        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+        self,
+        call: CallRef,
+        participant: Participant,
+        audio: AudioFormat,
+        begins_at_ms: int,
+        *,
+        background: bool = False,
     ) -> AudioLine:
         """Receive the participant's audio by a line; a later line or offer replaces it.
 
-        `begins_at_ms` is when the first sample was spoken, since the Unix epoch.
+        `begins_at_ms` is when the first sample was spoken, since the Unix epoch. In the
+        `background` it waits for everybody who speaks now, and only its finals are made.
         """
 
     async def candidate(self, call: CallRef, participant: str, candidate: Candidate) -> None:

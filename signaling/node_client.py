@@ -137,10 +137,20 @@ class _HttpNode:
         return str((await self._nodes.ask(self._id, "offer", order))["sdp"])
 
     async def listen(
-        self, call: CallRef, participant: Participant, audio: AudioFormat, begins_at_ms: int
+        self,
+        call: CallRef,
+        participant: Participant,
+        audio: AudioFormat,
+        begins_at_ms: int,
+        *,
+        background: bool = False,
     ) -> AudioLine:
         order = ListenOrder(
-            call=call, participant=participant, audio=audio, begins_at_ms=begins_at_ms
+            call=call,
+            participant=participant,
+            audio=audio,
+            begins_at_ms=begins_at_ms,
+            background=background,
         )
         return await self._nodes.listen(self._id, order)
 

@@ -57,6 +57,7 @@ class ListenOrder(Order):
     participant: Participant
     audio: AudioFormat
     begins_at_ms: int
+    background: bool = False
 
 
 class CandidateOrder(Order):

@@ -15,6 +15,7 @@ def node_readings(node: Node) -> Iterable[Reading]:
     done = scheduler.counts
     engines = [engine for engine in (node.engine, node.final_engine) if engine]
     yield "streams", "Speakers being captioned.", node.streams
+    yield "background_streams", "Recordings being captioned.", node.background_streams
     yield "capacity_streams", "Speakers that can be captioned at once.", node.capacity
     yield "audio_seconds_total", "Audio received, in seconds.", counts.audio_seconds
     yield "audio_lost_seconds_total", "Speech never recognized, in seconds.", done.lost_seconds

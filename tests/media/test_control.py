@@ -59,8 +59,8 @@ class Node:
         await self._take("offer", call, participant, sdp)
         return "the answer\r\n"
 
-    async def listen(self, call, participant, audio, begins_at_ms):
-        await self._take("listen", call, participant, audio, begins_at_ms)
+    async def listen(self, call, participant, audio, begins_at_ms, *, background=False):
+        await self._take("listen", call, participant, audio, begins_at_ms, background)
         self.line = Line()
         return self.line
 
@@ -381,7 +381,7 @@ async def test_a_line_carries_audio_to_the_node_until_it_is_closed(secret):
     async with a_node(secret) as w:
         line = await w.client.listen(REF, ANNA, AudioFormat("mulaw", 8000), 1_700_000_001_000)
         assert w.node.asked == [
-            ("listen", REF, ANNA, AudioFormat("mulaw", 8000), 1_700_000_001_000)
+            ("listen", REF, ANNA, AudioFormat("mulaw", 8000), 1_700_000_001_000, False)
         ]
         await line.send(b"abc", 1_700_000_001_000)
         await line.send(b"", 1_700_000_001_100)
@@ -390,6 +390,13 @@ async def test_a_line_carries_audio_to_the_node_until_it_is_closed(secret):
         assert w.node.line.closed.is_set()
         await line.close()
         assert (await refusal(line.send(b"abc", 0))).code == "conflict"
+
+
+async def test_a_line_may_be_in_the_background():
+    async with a_node() as w:
+        line = await w.client.listen(REF, ANNA, AudioFormat(), 7, background=True)
+        assert w.node.asked == [("listen", REF, ANNA, AudioFormat(), 7, True)]
+        await line.close()
 
 
 async def test_a_line_goes_on_behind_a_chunk_that_is_refused():

@@ -16,9 +16,10 @@ from media.call import NodeCall
 from media.condition import recognizer_state, trouble
 from media.node import Node
 from media.source import Lost, Recovered
+from signaling.audio import AudioFormat
 from signaling.bus import MemoryBus
 from signaling.errors import ContractError
-from signaling.messages import CallHealth, CallRef
+from signaling.messages import CallHealth, CallRef, Participant
 from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
 from signaling.sources import Rtp
@@ -235,3 +236,21 @@ def test_a_recognizer_that_keeps_failing_is_the_worst_that_can_be_told():
     reason = trouble("open_circuit", "restarting", Level.SATURATED)
     assert reason == "there are no captions: the recognizer keeps failing"
     assert trouble("ready", "ready", Level.NORMAL) is None
+
+
+async def test_a_recording_takes_no_place_from_anybody_who_speaks_now(monkeypatch):
+    async with a_node(monkeypatch) as w:
+        ref, anna = CallRef("a", 1, 0), Participant("anna", "Anna")
+        await w.node._bus.open_call("a", 1, {})
+        recorded = await w.node.listen(ref, anna, AudioFormat(), 0, background=True)
+        await w.beat()
+        status = await w.status()
+        assert (w.node.streams, status.streams, status.capacity) == (0, 1, 9)
+        spoken = await w.node.listen(ref, Participant("bob", "Bob"), AudioFormat(), 0)
+        await w.beat()
+        status = await w.status()
+        assert (w.node.streams, status.streams, status.capacity) == (1, 2, 9)
+        await recorded.close()
+        await spoken.close()
+        await w.beat()
+        assert (await w.status()).capacity == 8

@@ -43,7 +43,7 @@ def listener(monkeypatch) -> Listener:
     return listener
 
 
-def new_speaker(scheduler=None, begins_at_ms=None) -> Speaker:
+def new_speaker(scheduler=None, begins_at_ms=None, *, background=False) -> Speaker:
     return Speaker(
         call=SimpleNamespace(call="c", epoch=1, started_at_ms=0),
         participant=SimpleNamespace(id="p", speaker="Anna", captioned=True),
@@ -53,6 +53,7 @@ def new_speaker(scheduler=None, begins_at_ms=None) -> Speaker:
         publish=lambda _: None,
         counts=NodeCounts(),
         begins_at_ms=begins_at_ms,
+        background=background,
     )
 
 
@@ -173,3 +174,69 @@ async def test_noise_is_taken_out_while_the_call_wants_that(listener):
     async with asyncio.timeout(5):
         await speaker.run(track)
     assert np.array_equal(heard[-1], noise)
+
+
+class Slow:
+    """In the scheduler's place: answers nothing by itself; what it is asked stays."""
+
+    has_final_model = False
+    beat_factor = 1.0
+
+    def __init__(self) -> None:
+        self.finals = []
+        self.hurried = asyncio.Event()
+
+    def submit_final(self, request):
+        self.finals.append(request)
+
+    def hurry(self, call, speaker):
+        assert (call, speaker) == ("c", "p")
+        self.hurried.set()
+
+    def forget(self, call, speaker):
+        pass
+
+
+async def test_a_recording_has_finals_only_and_nothing_of_it_waits_behind_its_end(
+    monkeypatch, listener
+):
+    talker, scheduler, track = Talker(), Slow(), Track()
+    monkeypatch.setattr(speaker_module, "Captioner", lambda *_, **__: talker)
+    feed = talker.feed
+
+    def with_partial(chunk):
+        partial = SimpleNamespace(utterance=SimpleNamespace(length=1600), final=False, known=None)
+        return [partial, *feed(chunk)]
+
+    talker.feed = with_partial
+    speaker = new_speaker(scheduler, begins_at_ms=0, background=True)
+
+    def answered() -> None:
+        speaker._unanswered -= 1
+        speaker._answered.set()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(speaker.run(track))
+        for n in range(3):
+            track.put_pcm_at(np.zeros(1600, np.int16), n * 1600)
+        await asyncio.sleep(0.01)
+        assert [request.background for request in scheduler.finals] == [True, True]
+        assert not scheduler.hurried.is_set()
+        track.close()
+        assert scheduler.hurried.is_set(), "though it waits for answers, and reads no track"
+        for _ in range(3):
+            answered()
+            await asyncio.sleep(0)
+        await running
+    assert [request.background for request in scheduler.finals] == [True, True, False]
+
+
+async def test_a_recording_that_comes_slowly_has_no_pauses_that_are_not_in_it(listener):
+    track = Track()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(new_speaker(Slow(), begins_at_ms=0, background=True).run(track))
+        track.put_pcm_at(np.zeros(1600, np.int16), 0)
+        await asyncio.sleep(4 * speaker_module.PAUSE_SECONDS)
+        track.put_pcm_at(np.zeros(1600, np.int16), 1600)
+        track.close()
+    assert listener.heard == [0, 1600, "flush"]

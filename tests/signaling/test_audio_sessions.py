@@ -10,10 +10,10 @@ import pytest
 from captions.types import SPOKEN
 from signaling import audio_session
 from signaling.audio import AudioFormat
-from signaling.audio_session import MOST_AHEAD_SECONDS
+from signaling.audio_session import MOST_AHEAD_SECONDS, AudioSession
 from signaling.audio_sessions import Nobody, Wish
 from signaling.errors import ContractError
-from signaling.messages import Update
+from signaling.messages import Join, Update
 from signaling.shared_call import handed_over, lost, now_ms, placed
 from signaling.tokens import Identity
 from tests.signaling.bus_contract import final, partial
@@ -373,3 +373,82 @@ async def test_a_session_ends_when_its_speaker_joins_anew(tmp_path):
         await w.sessions.finish(name)
         assert list((await w.presence.read("a")).people) == ["room"]
         assert after.errors == []
+
+
+async def recording(w, client, *, private: bool) -> AudioSession:
+    session = AudioSession(
+        calls=w.calls,
+        sockets=w.inner,
+        outlet=client,
+        audio=AudioFormat(),
+        private=private,
+        tasks=w.sessions._tasks,
+        recorded=True,
+    )
+    await session.open(known("file"), Join(call="a"), {})
+    return session
+
+
+async def test_a_recording_keeps_its_own_time_and_its_gaps_and_stays_in_the_background(tmp_path):
+    async with world(tmp_path) as w:
+        session = await recording(w, Client(), private=True)
+        for offset_ms in (0, 100, 205, 5_000, 4_000, 5_200):
+            session.send(CHUNK, offset_ms)
+        await until(lambda: w.node.lines and len(w.node.lines[0].heard) == 6)
+        started_at_ms = (await w.presence.read("a")).record.started_at_ms
+        times = [at_ms - started_at_ms for _, at_ms in w.node.lines[0].heard]
+        assert times == [0, 100, 200, 5_000, 5_100, 5_200]
+        assert [asked[-1] for asked in w.node.asked if asked[0] == "listen"] == [True]
+        assert session.carried_seconds == pytest.approx(0.6)
+        await session.finish()
+        await w.settled()
+        nothing_left(w)
+
+
+async def test_a_recording_in_a_call_of_others_begins_when_it_comes(tmp_path):
+    async with world(tmp_path) as w:
+        await w.join("s0", "a", known("anna"))
+        earlier = now_ms() - 60_000
+        await w.presence.change(
+            "a", lambda now: replace(now, record=replace(now.record, started_at_ms=earlier))
+        )
+        await w.settled()
+        session = await recording(w, Client(), private=False)
+        session.send(CHUNK, 1_000)
+        assert session.offset_ms == pytest.approx(60_000, abs=5_000)
+        await until(lambda: w.node.lines and w.node.lines[0].heard)
+        assert w.node.lines[0].heard[0][1] == session.begins_at_ms + 1_000
+        await session.finish()
+        assert list((await w.presence.read("a")).people) == ["anna"]
+
+
+async def test_a_recording_waits_for_a_node_for_as_long_as_it_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio_session, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(audio_session, "NO_NODE_SECONDS", 0.01)
+    async with world(tmp_path) as w:
+        session = await recording(w, Client(), private=True)
+        w.node.faults["listen"] = ContractError("overloaded", "full", 2000)
+        session.send(CHUNK)
+        await until(lambda: len(w.node.asked) >= 30)
+        del w.node.faults["listen"]
+        await until(lambda: w.node.lines and w.node.lines[0].heard)
+        assert w.node.lines[0].heard[0][0] == CHUNK
+
+
+async def test_a_recording_that_is_given_up_ends_though_its_node_takes_no_more(tmp_path):
+    async with world(tmp_path) as w:
+        session = await recording(w, Client(), private=True)
+        w.node.gates["send"] = gate = Gate()  # all who speak now go before it
+        w.node.on_close_media = lambda: (
+            w.node.faults.update(send=ContractError("conflict", "the line is closed")),
+            gate.opened.set(),
+        )
+        for _ in range(10):
+            session.send(CHUNK)
+        await gate.reached.wait()
+        async with asyncio.timeout(5):
+            await session.give_up()
+        assert w.node.lines[0].heard == []
+        assert w.node.lines[0].closed
+        await w.settled()
+        nothing_left(w)

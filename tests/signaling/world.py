@@ -53,6 +53,7 @@ class Node:
         self.faults: dict[str, Exception] = {}
         self.gates: dict[str, Gate] = {}
         self.lines: list[Line] = []
+        self.on_close_media = lambda: None
 
     async def _take(self, what: str, *details) -> None:
         self.asked.append((what, *details))
@@ -69,8 +70,8 @@ class Node:
         await self._take("offer", call.call, participant.id)
         return "answer"
 
-    async def listen(self, call, participant, audio, begins_at_ms):
-        await self._take("listen", call.call, participant.id, audio)
+    async def listen(self, call, participant, audio, begins_at_ms, *, background=False):
+        await self._take("listen", call.call, participant.id, audio, background)
         self.lines.append(Line(self, begins_at_ms))
         return self.lines[-1]
 
@@ -79,6 +80,7 @@ class Node:
 
     async def close_media(self, call, participant):
         await self._take("close_media", call.call, participant)
+        self.on_close_media()
 
     async def update(self, call, participant):
         await self._take("update", call.call, participant)
