@@ -13,7 +13,8 @@ from signaling.bearer import bearer
 from signaling.bringing import Bringing, KeyReused
 from signaling.brought import BringCaptions, idempotency_key
 from signaling.errors import ContractError
-from signaling.event_streams import HEARTBEAT, EventStream
+from signaling.event_response import begun, last_event_id
+from signaling.event_streams import EventStream
 from signaling.messages import ClientMessage, Feed, Id, Profanity, checked
 from signaling.readers import Readers, Wish
 from signaling.tokens import Authority
@@ -24,13 +25,6 @@ LARGEST_BODY: Final = 128 * 1024
 """Bytes of captions that are brought; an order to a node holds thrice as much, as escapes are."""
 
 PATH: Final = "/api/calls/{call}/captions"
-
-_HEADERS: Final = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Read(ClientMessage):
@@ -64,7 +58,7 @@ class CaptionsHttp:
         """`GET`: the feed from behind `Last-Event-ID`, until the call ends."""
         wish = self._wish(request)
         if self._readers.draining:  # an error would be the end of an EventSource
-            return await _begun(request, web.StreamResponse(headers=_HEADERS))
+            return await begun(request)
         stream = self._readers.streams.open(request.transport)
         try:
             return await self._read(request, stream, wish)
@@ -99,7 +93,7 @@ class CaptionsHttp:
             replayed = await self._readers.finals(wish)
             if seat is None and not replayed and "Last-Event-ID" in request.headers:
                 return web.Response(status=204)  # an EventSource comes no more
-            response = await _begun(request, web.StreamResponse(headers=_HEADERS))
+            response = await begun(request)
             async with aclosing(self._readers.events(stream, wish, replayed)) as events:
                 async for data in events:
                     await response.write(data)
@@ -119,19 +113,12 @@ class CaptionsHttp:
         return Wish(asked.call, asked.language, _last_event_id(request), masked)
 
 
-async def _begun(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    response.force_close()  # the next one is for another gateway, where this one goes
-    await response.prepare(request)
-    await response.write(HEARTBEAT)  # so that it is seen to be open
-    return response
-
-
 def _last_event_id(request: web.Request) -> int:
     """The `seq` that the reader has got to, 0 from the beginning."""
-    text = request.headers.get("Last-Event-ID", "")
-    if text and not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise ContractError("invalid", "Last-Event-ID: a seq of the feed")
-    return int(text or 0)
+    try:
+        return last_event_id(request) or 0
+    except ValueError:
+        raise ContractError("invalid", "Last-Event-ID: a seq of the feed") from None
 
 
 async def _json(request: web.Request) -> object:

@@ -7,7 +7,6 @@ all of a group. Its queue has an end, too: who does not read is cut off there, a
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections import deque
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import structlog
 
 from captions.types import Caption
 from signaling.audience import Sockets
+from signaling.event_response import event_bytes
 from signaling.transports import abort, bound_buffer
 
 log = structlog.get_logger(__name__)
@@ -26,9 +26,6 @@ MOST_FRAMES: Final = 1000
 
 MOST_BYTES: Final = 4 * 2**20
 """Of the captions that wait."""
-
-HEARTBEAT: Final = b":\n\n"
-"""A comment: it says to whatever is in between that the connection is in use."""
 
 _LONGEST_CLOSE_SECONDS: Final = 2.0
 
@@ -44,14 +41,12 @@ class Frame:
     def of(cls, caption: dict[str, Any]) -> Frame:
         """Of a Caption of the contract, by which a reader resumes where it is final."""
         seq = caption["seq"]
-        number = "" if seq is None else f"id: {seq}\n"
-        text = json.dumps(caption, separators=(",", ":"))
-        return cls(f"event: caption\n{number}data: {text}\n\n".encode(), seq)
+        return cls(event_bytes("caption", seq, caption), seq)
 
 
 def end_frame(newest: int) -> bytes:
     """The call has ended; who comes again behind the `newest` final is told that at once."""
-    return f"event: end\nid: {newest}\ndata: {{}}\n\n".encode()
+    return event_bytes("end", newest, {})
 
 
 def frame_of(caption: Caption) -> Frame:

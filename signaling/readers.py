@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final
 
 from captions.profanity import masked
 from captions.types import Caption
 from signaling.errors import ContractError
+from signaling.event_response import HEARTBEAT, HEARTBEAT_SECONDS
 from signaling.event_streams import (
-    HEARTBEAT,
     EventStream,
     EventStreams,
     Frame,
@@ -23,9 +22,6 @@ from signaling.room import Seat
 from signaling.rooms import Rooms
 from signaling.store import TranscriptStore
 from signaling.transcripts import Transcripts
-
-HEARTBEAT_SECONDS: Final = 15.0
-"""Between comments where nobody speaks: proxies close what is silent for a minute, or less."""
 
 
 @dataclass(frozen=True, slots=True)
