@@ -226,7 +226,9 @@ class AudioSession:
         await asyncio.shield(self._finishing)
 
     async def give_up(self) -> None:
-        """As `finish`, but what waits for the node is dropped."""
+        """As `finish`, but what waits for the node is dropped. Idempotent."""
+        if self._finishing and self._finishing.done():
+            return
         self._over = self._given_up = True
         self._chunks.clear()
         self._put(None)

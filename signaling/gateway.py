@@ -20,6 +20,11 @@ from signaling.captions_http import CaptionsHttp
 from signaling.contained import contained
 from signaling.errors import Unreachable
 from signaling.event_streams import Clients, EventStreams
+from signaling.files.http import FilesHttp
+from signaling.files.jobs import FileJobs, MemoryFileJobs
+from signaling.files.memory import FileRules
+from signaling.files.queue import FileQueue
+from signaling.files.transcriptions import Transcriptions
 from signaling.health import Fleet, Health
 from signaling.http import LARGEST_BODY, Api, problems
 from signaling.inner_sockets import InnerSockets
@@ -82,12 +87,14 @@ class Gateway:
         watch: Callable[[asyncio.TaskGroup], NodeWatch] | None = None,
         targets: Targets | None = None,
         webhook_rules: Rules | None = None,
+        file_jobs: FileJobs | None = None,
+        files: FileRules | None = None,
     ) -> None:
         """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
 
         `language` is the BCP 47 tag of who does not say theirs, in a call that does not either.
         `watch` makes what tells of nodes that die, where they are other processes. `targets` are
-        the webhooks.
+        the webhooks. `file_jobs` are those of all gateways, where there are others.
         """
         self.id = gateway_id
         self._bus = bus
@@ -109,7 +116,7 @@ class Gateway:
         )
         self._sockets = SocketServer(authority, origins)
         self._streams = EventStreams()
-        sockets = InnerSockets(Clients(self._sockets, self._streams))
+        sockets = self._inner = InnerSockets(Clients(self._sockets, self._streams))
         lifecycle = Lifecycle(
             bus=bus,
             registry=registry,
@@ -151,6 +158,15 @@ class Gateway:
             calls=self._calls, sockets=sockets, health=health, tasks=self._group
         )
         self._sockets.transcribe.attach(self._sessions)
+        jobs = file_jobs or MemoryFileJobs()
+        self._files = FileQueue(
+            gateway=gateway_id,
+            calls=self._calls,
+            sockets=sockets,
+            jobs=jobs,
+            rules=files or FileRules(),
+            tasks=self._group,
+        )
         metrics.add(self._readings)
         metrics.add(self._webhooks.readings)
         self._app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
@@ -177,6 +193,17 @@ class Gateway:
         TranscribeWs(sessions=self._sessions, authority=authority, origins=origins).add_routes(
             self._app
         )
+        FilesHttp(
+            transcriptions=Transcriptions(
+                gateway=gateway_id,
+                queue=self._files,
+                jobs=jobs,
+                registry=registry,
+                bus=bus,
+                sockets=sockets,
+            ),
+            authority=authority,
+        ).add_routes(self._app)
         TelephonyWs(sessions=self._sessions, authority=authority).add_routes(self._app)
         WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
             self._app
@@ -198,6 +225,7 @@ class Gateway:
                 self._deliver_letters(),
                 self._expire(),
                 self._webhooks.run(),
+                self._files.run(),
             )
         ]
         await self._runner.setup()
@@ -216,6 +244,7 @@ class Gateway:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._health.draining = True
+        await self._files.close()
         await self._sessions.close()
         with contained("calls not closed"):
             await self._calls.close(end_calls=self._ends_calls)
@@ -269,7 +298,7 @@ class Gateway:
             try:
                 async with self._bus.letters(self.id) as letters:
                     async for letter in letters:
-                        await self._sockets.emit(letter.event, letter.payload, letter.socket)
+                        await self._inner.emit(letter.event, letter.payload, letter.socket)
             except Unreachable:
                 log.info("no letters: the bus is out of reach")
             except Exception:  # one letter's fault must not be the others'
@@ -291,5 +320,8 @@ class Gateway:
             self._sockets.slow_clients + self._streams.slow_clients,
         )
         yield "audio_sessions", "Sessions of raw audio that are open.", self._sessions.count
+        yield "files_waiting", "Files whose turn has not come.", self._files.waiting
+        yield "files_running", "Files that are being captioned.", self._files.running
+        yield "files_bytes", "Memory that files take.", self._files.memory.used
         yield "sockets", "Socket.IO clients that are connected.", self._sockets.connected
         yield "event_streams", "Readers of Server-Sent Events.", len(self._streams)

@@ -23,9 +23,9 @@ class InnerSockets:
         self._takers: dict[str, Take] = {}
         self._groups: dict[str, set[str]] = {}
 
-    def adopt(self, take: Take) -> str:
-        """A socket of the gateway itself; its id."""
-        socket = f"inner-{secrets.token_hex(8)}"
+    def adopt(self, take: Take, socket: str = "") -> str:
+        """A socket of the gateway itself; its id, by which others may know it."""
+        socket = socket or f"inner-{secrets.token_hex(8)}"
         self._takers[socket] = take
         return socket
 

@@ -163,6 +163,27 @@ WebhookAllow = Annotated[
         help="Prefix of webhooks that may be internal or not https, repeatable.",
     ),
 ]
+LargestFile = Annotated[
+    int,
+    typer.Option(
+        envvar="SURTITLE_LARGEST_FILE", help="MiB of a file to be transcribed, at most.", min=1
+    ),
+]
+FilesMemory = Annotated[
+    int,
+    typer.Option(
+        envvar="SURTITLE_FILES_MEMORY", help="MiB of memory for all files that wait.", min=1
+    ),
+]
+FilesAtOnce = Annotated[
+    int,
+    typer.Option(
+        envvar="SURTITLE_FILES_AT_ONCE",
+        help="Files that are transcribed at once, behind all live calls.",
+        min=1,
+        max=64,
+    ),
+]
 LogOption = Annotated[
     LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
 ]
@@ -204,6 +225,9 @@ def run(
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
     webhook_allow: WebhookAllow = None,
+    largest_file: LargestFile = 200,
+    files_memory: FilesMemory = 1024,
+    files_at_once: FilesAtOnce = 1,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run gateway and media node in one process, on the embedded store and bus."""
@@ -229,6 +253,9 @@ def run(
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),
         webhook_allow=tuple(webhook_allow or ()),
+        largest_file=largest_file,
+        files_memory=files_memory,
+        files_at_once=files_at_once,
     )
     from surtitle.embedded import serve
 
@@ -255,6 +282,9 @@ def gateway(
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
     webhook_allow: WebhookAllow = None,
+    largest_file: LargestFile = 200,
+    files_memory: FilesMemory = 1024,
+    files_at_once: FilesAtOnce = 1,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run a gateway of a cluster, against Redis and MongoDB."""
@@ -272,6 +302,9 @@ def gateway(
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),
         webhook_allow=tuple(webhook_allow or ()),
+        largest_file=largest_file,
+        files_memory=files_memory,
+        files_at_once=files_at_once,
         redis=redis,
         mongo=mongo,
     )

@@ -106,5 +106,6 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 ends_calls=True,
                 language=settings.language,
                 targets=settings.targets(),
+                files=settings.file_rules,
             )
         )

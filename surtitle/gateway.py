@@ -71,6 +71,8 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 voices=VOICES,
                 language=settings.language,
                 targets=settings.targets(),
+                file_jobs=common.file_jobs,
+                files=settings.file_rules,
                 watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from signaling.allowlist import AllowList
 from signaling.errors import ContractError
+from signaling.files.memory import FileRules
 from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
 from signaling.webhooks.targets import Targets
 
@@ -55,7 +56,7 @@ class Settings:
     `capacity` is in speakers, 0 for what the machine suggests. Without a `final_model` the model
     makes finals, too. `control_url` is where gateways reach a node; by itself where it listens.
     `language` is of who does not say what they speak; without `translators` those that are
-    installed translate.
+    installed translate. `largest_file` and `files_memory` are in MiB.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +82,14 @@ class Settings:
     webhook_secret: str = ""
     webhook_events: tuple[str, ...] = ()
     webhook_allow: tuple[str, ...] = ()
+    largest_file: int = 200
+    files_memory: int = 1024
+    files_at_once: int = 1
+
+    @property
+    def file_rules(self) -> FileRules:
+        """What files may take of a gateway."""
+        return FileRules(self.largest_file * 2**20, self.files_memory * 2**20, self.files_at_once)
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""
@@ -100,6 +109,8 @@ class Settings:
                 f"--sfu: {error}. It takes the beginning of a URL (wss://sfu.example.com) or a "
                 "range of addresses (10.0.0.0/8)."
             ) from None
+        if self.files_memory < self.largest_file:
+            raise SettingsError("--files-memory must have room for the --largest-file.")
         if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
             raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
         self.targets()

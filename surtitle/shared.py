@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from signaling.errors import Unreachable
 from signaling.redis.bus import RedisBus
+from signaling.redis.file_jobs import RedisFileJobs
 from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
@@ -19,12 +20,13 @@ from surtitle.settings import Settings, SettingsError, UserError
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The bus, the registry and presence, over one connection to Redis."""
+    """The bus, the registry, presence and jobs of files, over one connection to Redis."""
 
     link: Link
     bus: RedisBus
     registry: RedisRegistry
     presence: RedisPresence
+    file_jobs: RedisFileJobs
 
     async def answers(self) -> bool:
         """Whether Redis does."""
@@ -49,6 +51,7 @@ async def shared(settings: Settings) -> AsyncIterator[Shared]:
     try:
         async with Hub(link) as hub, RedisBus(link, hub) as bus:
             seal = Seal(settings.secret)
-            yield Shared(link, bus, RedisRegistry(link), RedisPresence(link, hub, seal))
+            registry, presence = RedisRegistry(link), RedisPresence(link, hub, seal)
+            yield Shared(link, bus, registry, presence, RedisFileJobs(link, hub))
     finally:
         await link.__aexit__()

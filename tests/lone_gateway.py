@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from signaling.bus import MemoryBus
+from signaling.files.memory import FileRules
 from signaling.gateway import Gateway
 from signaling.health import Health
 from signaling.metrics import Metrics
@@ -24,7 +25,10 @@ EPOCH = 1
 
 @asynccontextmanager
 async def lone_gateway(
-    folder: Path, calls: Sequence[str], authority: Authority | None = None
+    folder: Path,
+    calls: Sequence[str],
+    authority: Authority | None = None,
+    files: FileRules | None = None,
 ) -> AsyncIterator[tuple[Gateway, MemoryBus]]:
     bus = MemoryBus()
     async with (
@@ -43,6 +47,7 @@ async def lone_gateway(
             health=Health("1"),
             metrics=Metrics(),
             origins=[],
+            files=files,
         ) as running,
     ):
         for call in calls:

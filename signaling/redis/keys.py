@@ -97,3 +97,18 @@ def letters(gateway: str) -> str:
 def registry(name: str) -> str:
     """A key of the registry."""
     return f"{{nodes}}:{name}"
+
+
+def file_job(job: str) -> str:
+    """A file's job as text, and the channel of its changes."""
+    return f"{{files}}:job:{job}"
+
+
+def file_jobs() -> str:
+    """Sorted set of all jobs, by when they were posted."""
+    return "{files}:all"
+
+
+def file_jobs_of(subject: str) -> str:
+    """Those of a subject."""
+    return f"{{files}}:of:{subject}"

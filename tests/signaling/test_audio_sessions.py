@@ -435,6 +435,37 @@ async def test_a_recording_waits_for_a_node_for_as_long_as_it_takes(tmp_path, mo
         assert w.node.lines[0].heard[0][0] == CHUNK
 
 
+async def test_of_a_recording_all_that_has_no_final_goes_to_the_next_node(tmp_path):
+    async with world(tmp_path) as w:
+        session = await recording(w, Client(), private=True)
+        second = bytes(32_000)
+        for n in range(40):
+            session.send(second, n * 1000)
+        await until(lambda: w.node.lines and len(w.node.lines[0].heard) == 40)
+        heard = replace(final("u1"), start_ms=0, end_ms=9_700)
+        await publish(w, session, heard)
+        await until(lambda: len(session._sent) == 31)
+        w.node.lines[0].dies = True
+        session.send(second, 40_000)
+        await until(lambda: len(w.node.lines) == 2 and len(w.node.lines[1].heard) == 32)
+        times = [at_ms - session.begins_at_ms for _, at_ms in w.node.lines[1].heard]
+        assert times == [n * 1000 for n in range(9, 41)]
+
+
+async def test_a_recording_whose_end_has_no_node_yet_waits_for_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio_session, "_RETRY_SECONDS", 0.001)
+    async with world(tmp_path) as w:
+        session = await recording(w, Client(), private=True)
+        w.node.faults["listen"] = ContractError("overloaded", "full", 2000)
+        session.send(CHUNK)
+        finishing = asyncio.ensure_future(session.finish())
+        await until(lambda: len(w.node.asked) >= 10)
+        del w.node.faults["listen"]
+        async with asyncio.timeout(5):
+            await finishing
+        assert w.node.lines[0].heard[0][0] == CHUNK
+
+
 async def test_a_recording_that_is_given_up_ends_though_its_node_takes_no_more(tmp_path):
     async with world(tmp_path) as w:
         session = await recording(w, Client(), private=True)

@@ -10,6 +10,7 @@ import pytest_asyncio
 import redis.asyncio as aioredis
 
 from signaling.redis.bus import RedisBus
+from signaling.redis.file_jobs import RedisFileJobs
 from signaling.redis.hub import Hub
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
@@ -17,6 +18,7 @@ from signaling.redis.registry import RedisRegistry
 from signaling.seal import Seal
 from tests.redis_server import RedisCluster, RedisServer
 from tests.signaling.bus_contract import BusContract
+from tests.signaling.file_jobs_contract import FileJobsContract
 from tests.signaling.presence_contract import PresenceContract
 from tests.signaling.registry_contract import RegistryContract
 
@@ -80,6 +82,17 @@ class TestRedisRegistry(RegistryContract):
     @pytest.fixture
     async def registry(self, shared):
         return RedisRegistry(shared[0])
+
+
+class TestRedisFileJobs(FileJobsContract):
+    @pytest.fixture
+    async def jobs(self, shared):
+        return RedisFileJobs(*shared)
+
+    @pytest.fixture
+    async def other(self, jobs, url):
+        async with connected(url) as (link, hub):
+            yield RedisFileJobs(link, hub)
 
 
 class TestRedisPresence(PresenceContract):

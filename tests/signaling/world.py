@@ -104,9 +104,12 @@ class Line:
         self.begins_at_ms = begins_at_ms
         self.heard: list[tuple[bytes, int]] = []
         self.closed = False
+        self.dies = False
 
     async def send(self, chunk, at_ms):
         await self._node._take("send")
+        if self.dies:
+            raise ContractError("unavailable", "the node does not answer", 1000)
         self.heard.append((chunk, at_ms))
 
     async def close(self):
