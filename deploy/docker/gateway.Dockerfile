@@ -18,7 +18,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /src
 # Without pip: what runs needs none. The image's own installs into it.
 RUN python3 -m venv --without-pip /opt/surtitle
-# Of run.lock what a gateway imports (requirements/gateway.in): no models, no codecs.
+# Of run.lock what a gateway imports (requirements/gateway.in): no models.
 COPY requirements/gateway.lock requirements/build.lock requirements/
 RUN python3 -m pip --python /opt/surtitle/bin/python install --require-hashes -r requirements/gateway.lock
 # The builder has a place of its own, so that it does not end up in the image.

@@ -90,6 +90,7 @@ def test_a_gateway_needs_nothing_that_its_image_lacks(gateway):
         )
     assert "ModuleNotFoundError" not in str(refused.value)
     assert "ImportError" not in str(refused.value)
+    gateway.execute(["python3", "-c", "import signaling.files.reader"])  # a process of its own
 
 
 def test_the_nodes_entry_point_tells_what_only_the_container_knows(tmp_path):

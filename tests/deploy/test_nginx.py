@@ -30,6 +30,7 @@ class Gateway:
     def __init__(self, name: str) -> None:
         self.name = name
         self.asked: list[web.Request] = []
+        self.uploads = 0
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -59,6 +60,9 @@ class Gateway:
             await stream.write(b"data: first\n\n")
             await asyncio.sleep(30)  # the test does not wait for it
             return stream
+        if request.path == "/api/transcriptions":
+            await request.content.readany()
+            self.uploads += 1
         await request.read()
         status = 503 if request.path == "/api/overloaded" else 200
         headers = {"Content-Security-Policy": POLICY, "Location": "/whip/lobby/1"}
@@ -75,6 +79,10 @@ class Front:
     @property
     def asked(self) -> list[web.Request]:
         return [request for gateway in self.gateways for request in gateway.asked]
+
+    @property
+    def uploads(self) -> int:
+        return sum(gateway.uploads for gateway in self.gateways)
 
 
 def adapted(folder: Path, ports: dict[str, int]) -> Path:
@@ -208,6 +216,22 @@ async def test_larger_bodies_than_a_gateway_takes_are_refused_here(front, client
     url = f"{front.url}/socket.io/?EIO=4&transport=polling&sid=x"
     async with client.post(url, data=b"x" * 300_000) as answer:
         assert answer.status == 200
+
+
+async def test_a_file_passes_while_it_comes_and_lies_on_no_disk(front, client):
+    came = asyncio.Event()
+
+    async def file():
+        yield bytes(2**20)
+        async with asyncio.timeout(10):
+            while not front.uploads:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        came.set()
+        yield bytes(2**19)
+
+    async with client.post(f"{front.url}/api/transcriptions", data=file()) as answer:
+        assert answer.status == 200
+    assert came.is_set(), "the gateway had its beginning before its end was sent"
 
 
 async def test_an_event_comes_at_once(front, client):
