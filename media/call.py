@@ -100,7 +100,13 @@ class NodeCall:
             on_published=self._published,
             on_fenced=self._on_fenced,
         )
-        self._translated = Translated(ref.call, bus, translation, self._publish)
+        self._translated = Translated(
+            ref.call,
+            bus,
+            translation,
+            self._publish,
+            interrupted=ref.interrupted_at_ms is not None,
+        )
         self._brought = Brought(self._bring)
         self._vocabulary: tuple[str, ...] = ()
         self._masks = False

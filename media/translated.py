@@ -27,6 +27,9 @@ CLOSING_SECONDS: Final = 5.0
 _CAUGHT_UP: Final = 20
 """Finals from before somebody read a feed that it gets, too: the talk they come into."""
 
+_MADE_UP_FOR: Final = 200
+"""Finals that a node which died may have left untranslated in a feed that was read."""
+
 
 class Translated:
     """`take` and `want` never wait; `run` translates until `close`, and what was said by then."""
@@ -37,8 +40,13 @@ class Translated:
         bus: Bus,
         translation: Translation,
         publish: Callable[[Caption], None],
+        *,
+        interrupted: bool = False,
     ) -> None:
-        """`publish` takes each caption of each feed at once, and never waits."""
+        """`publish` takes each caption of each feed at once, and never waits.
+
+        `interrupted`: the node that had the call before died, in the midst of translating.
+        """
         self._call = call
         self._bus = bus
         self._translation = translation
@@ -50,6 +58,8 @@ class Translated:
         self._wanted: frozenset[str] = frozenset()
         self._more = asyncio.Event()
         self._closed = False
+        self._interrupted = interrupted
+        self._made_up_for: frozenset[str] = frozenset()
 
     @property
     def translates(self) -> bool:
@@ -61,6 +71,9 @@ class Translated:
         # Of too many, made-up ones are left out before those that somebody can mean.
         ordered = sorted(set(feeds) - {SPOKEN}, key=lambda tag: (not self._known(tag), tag))
         self._wanted = frozenset(ordered[:MOST_FEEDS])
+        if self._interrupted:
+            self._interrupted = False
+            self._made_up_for = self._wanted  # and who reads another from now on begins with it
         for tag, feed in self._feeds.items():
             if tag not in self._wanted:
                 feed.wanted = False
@@ -135,14 +148,17 @@ class Translated:
 
     async def _missed(self, feed: TranslatedFeed) -> list[Caption]:
         """The newest finals that the feed does not have: from before it was read, or was here."""
+        count = _MADE_UP_FOR if feed.tag in self._made_up_for else _CAUGHT_UP
         try:
-            spoken = await self._newest(SPOKEN, _CAUGHT_UP)
-            for caption in await self._newest(feed.tag, 3 * _CAUGHT_UP):
+            spoken = await self._newest(SPOKEN, count)
+            for caption in await self._newest(feed.tag, 3 * count):
                 feed.remember(caption.utterance)
         except Unreachable:
             log.info("feed begins with what is said from now on: the bus is out of reach")
             return []
-        return [caption for caption in spoken if not feed.has(caption.utterance)]
+        first = next((n for n, caption in enumerate(spoken) if feed.has(caption.utterance)), 0)
+        # What came before the first that the feed has is from before anybody read it.
+        return [caption for caption in spoken[first:] if not feed.has(caption.utterance)]
 
     async def _newest(self, feed: str, count: int) -> list[Caption]:
         last = await self._bus.last_seq(self._call, feed) or 0

@@ -20,12 +20,14 @@ from tests.signaling.bus_contract import CALL, final, partial
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, interrupted: bool = False) -> None:
         self.bus = MemoryBus()
         self.translation = Scripted()
         ref = CallRef(CALL, 1, 0)
         self.publisher = Publisher(call=ref, bus=self.bus, counts=NodeCounts())
-        self.translated = Translated(CALL, self.bus, self.translation, self.publisher.put)
+        self.translated = Translated(
+            CALL, self.bus, self.translation, self.publisher.put, interrupted=interrupted
+        )
 
     def say(self, caption: Caption) -> None:
         """As a speaker's captions go."""
@@ -43,8 +45,8 @@ class World:
 
 
 @asynccontextmanager
-async def a_call() -> AsyncIterator[World]:
-    w = World()
+async def a_call(*, interrupted: bool = False) -> AsyncIterator[World]:
+    w = World(interrupted=interrupted)
     await w.bus.open_call(CALL, 1, {})
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(w.publisher.run())
@@ -137,6 +139,19 @@ async def test_a_node_that_takes_over_translates_what_the_one_before_could_not_a
         await w.bus.publish_final(1, final("u-0", feed="pt", language="pt"))
         w.translated.want({"pt"})
         await w.has("pt", "u-0", "u-1", "u-2")
+
+
+async def test_all_that_a_node_which_died_had_yet_to_translate_is_translated_by_the_next():
+    async with a_call(interrupted=True) as w:
+        for n in range(80):
+            await w.bus.publish_final(1, final(f"u-{n}"))
+        for n in range(20, 30):  # as of who came to read it when 20 had been said
+            await w.bus.publish_final(1, final(f"u-{n}", feed="pt", language="pt"))
+        w.translated.want({"pt", "de"})
+        await w.has("pt", *(f"u-{n}" for n in range(20, 80)))
+        await w.has("de", *(f"u-{n}" for n in range(80)))
+        w.translated.want({"pt", "de", "fr"})
+        await w.has("fr", *(f"u-{n}" for n in range(60, 80)))
 
 
 async def test_a_call_that_ends_waits_for_the_translation_of_its_last_words():
