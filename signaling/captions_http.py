@@ -56,7 +56,7 @@ class CaptionsHttp:
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """`GET`: the feed from behind `Last-Event-ID`, until the call ends."""
-        wish = self._wish(request)
+        wish = await self._wish(request)
         if self._readers.draining:  # an error would be the end of an EventSource
             return await begun(request)
         stream = self._readers.streams.open(request.transport)
@@ -70,7 +70,7 @@ class CaptionsHttp:
 
     async def bring(self, request: web.Request) -> web.Response:
         """`POST`: one caption, or several as `captions`; they are answered as they are numbered."""
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         call = checked(Bring, {"call": request.match_info["call"]}).call
         who.require("publish", call)
         key = idempotency_key(request.headers.getall("Idempotency-Key", []))
@@ -102,11 +102,11 @@ class CaptionsHttp:
             if seat:
                 await self._readers.leave(seat)
 
-    def _wish(self, request: web.Request) -> Wish:
+    async def _wish(self, request: web.Request) -> Wish:
         given = {
             name: request.query[name] for name in ("language", "profanity") if name in request.query
         }
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         asked = checked(Read, {**given, "call": request.match_info["call"]})
         who.require("watch", asked.call)
         masked = asked.profanity == "mask"

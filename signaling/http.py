@@ -165,7 +165,7 @@ class Api:
 
     async def create_call(self, request: web.Request) -> web.Response:
         """`POST /api/calls`."""
-        who = self._identify(request, "manage")
+        who = await self._identify(request, "manage")
         message = checked(CreateCall, await _json(request))
         # Whose token is for one call may create that one, by its name.
         who.require("manage", message.call or "*")
@@ -179,30 +179,30 @@ class Api:
 
     async def list_calls(self, request: web.Request) -> web.Response:
         """`GET /api/calls`."""
-        who = self._identify(request, "read")
+        who = await self._identify(request, "read")
         limit = number(request, "limit", 100, 1, 1000) or 100
         only = None if who.call == "*" else who.call
         return web.json_response({"calls": await self._calls.describe_all(limit, only)})
 
     async def get_call(self, request: web.Request) -> web.Response:
         """`GET /api/calls/{call}`."""
-        return web.json_response(await self._calls.describe(self._call(request, "read")))
+        return web.json_response(await self._calls.describe(await self._call(request, "read")))
 
     async def change_call(self, request: web.Request) -> web.Response:
         """`PATCH /api/calls/{call}`."""
-        call = self._call(request, "manage")
+        call = await self._call(request, "manage")
         shared = await self._calls.change(call, checked(ChangeCall, await _json(request)))
         seq = await self._transcripts.last_seq(call, SPOKEN)
         return web.json_response(call_to_wire(shared.record, shared, seq))
 
     async def end_call(self, request: web.Request) -> web.Response:
         """`DELETE /api/calls/{call}`."""
-        await self._calls.end(self._call(request, "manage"))
+        await self._calls.end(await self._call(request, "manage"))
         return web.Response(status=204)
 
     async def get_transcript(self, request: web.Request) -> web.Response:
         """`GET /api/calls/{call}/transcript`."""
-        call = self._call(request, "read")
+        call = await self._call(request, "read")
         wanted = request.query.get("format", "json")
         if wanted not in FORMATS:
             raise ContractError("invalid", f"format: one of {', '.join(FORMATS)}")
@@ -221,14 +221,14 @@ class Api:
 
     async def erase_transcript(self, request: web.Request) -> web.Response:
         """`DELETE /api/calls/{call}/transcript`."""
-        call = self._call(request, "manage")
+        call = await self._call(request, "manage")
         erased = await self._calls.erase(call)
         log.info("transcript erased", finals=erased)
         return web.Response(status=204)
 
     async def take_quality(self, request: web.Request) -> web.Response:
         """`POST /api/calls/{call}/quality`."""
-        call = self._call(request, "join")
+        call = await self._call(request, "join")
         report = checked(Report, await _json(request))
         await self._calls.describe(call)
         self._quality.take(report)
@@ -241,7 +241,7 @@ class Api:
         participant = query.get("participant")
         if participant is not None:
             valid(_ID, "participant", participant)
-        who = self._identify(request, "read", call)
+        who = await self._identify(request, "read", call)
         found, cursor = await self._store.search(
             Search(
                 text=valid(_QUERY, "q", query.get("q", "")),
@@ -260,7 +260,7 @@ class Api:
 
     async def ice_servers(self, request: web.Request) -> web.Response:
         """`GET /api/ice-servers`."""
-        who = self._identify(request, None)
+        who = await self._identify(request, None)
         servers = self._turn.ice_servers(who.subject or "guest")
         return web.json_response({"ice_servers": servers})
 
@@ -289,17 +289,17 @@ class Api:
         """`GET /metrics`."""
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    def _identify(
+    async def _identify(
         self, request: web.Request, grant: Grant | None, call: str | None = None
     ) -> Identity:
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         if grant:
             who.require(grant, call)
         return who
 
-    def _call(self, request: web.Request, grant: Grant) -> str:
+    async def _call(self, request: web.Request, grant: Grant) -> str:
         call = valid(_ID, "call", request.match_info["call"])
-        self._identify(request, grant, call)
+        await self._identify(request, grant, call)
         return call
 
 

@@ -154,7 +154,7 @@ class SocketServer:
         return self._calls
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        self._connections[socket] = Connection(socket, identified(self._authority, auth))
+        self._connections[socket] = Connection(socket, await identified(self._authority, auth))
 
     async def _disconnect(self, socket: str, reason: str) -> None:
         if reason == self.sio.reason.PING_TIMEOUT:

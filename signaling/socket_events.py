@@ -19,11 +19,11 @@ C = TypeVar("C")
 Handler = Callable[[C, object], Awaitable[dict[str, Any] | None]]
 
 
-def identified(authority: Authority, auth: object) -> Identity:
+async def identified(authority: Authority, auth: object) -> Identity:
     """Who the handshake's `auth` says it is; else Socket.IO's own refusal."""
     token = auth.get("token") if isinstance(auth, dict) else None
     try:
-        return authority.identify(token if isinstance(token, str) else None)
+        return await authority.authenticate(token if isinstance(token, str) else None)
     except ContractError as error:
         log.info("refused", code=error.code)
         raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None

@@ -74,7 +74,7 @@ class TelephonyWs:
             raise ContractError("forbidden", "this is for switches, not for pages")
         wish = _queried(request)
         token = bearer(request) or wish.api_key
-        who = self._authority.identify(token) if token else None
+        who = await self._authority.authenticate(token) if token else None
         results = Results()
         async with connected(
             request,
@@ -166,7 +166,7 @@ class _Leg:
     async def _open(self) -> None:
         """Each channel a participant of the same call."""
         wish = self._wish
-        who = self._who = self._who or self._authority.identify(wish.api_key)
+        who = self._who = self._who or await self._authority.authenticate(wish.api_key)
         call = wish.call or f"t-{secrets.token_hex(8)}"
         for channel in range(wish.channels):
             one = who

@@ -1,10 +1,11 @@
-"""Who may do what: JSON Web Tokens (RFC 7519), HS256 with a shared secret."""
+"""Who may do what: JSON Web Tokens (RFC 7519), and those of HS256 with a shared secret."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import jwt
 from pydantic import BaseModel, StringConstraints, ValidationError
@@ -17,6 +18,9 @@ AUDIENCE: Final = "surtitle"
 Grant = Literal["join", "watch", "publish", "read", "manage"]
 GRANTS: Final[tuple[Grant, ...]] = ("join", "watch", "publish", "read", "manage")
 
+LEEWAY_SECONDS: Final = 5.0
+"""By which clocks may differ."""
+
 
 Tenant = Annotated[str, StringConstraints(max_length=256)]
 """Who issued a token (`iss`), and so pays for what is said by who holds it."""
@@ -26,7 +30,8 @@ Tenant = Annotated[str, StringConstraints(max_length=256)]
 class Identity:
     """Who a caller is. `subject` None: unknown; `call` `*`: any call.
 
-    `tenant` is empty where the token names no issuer.
+    `tenant` is empty where the token names no issuer. `good_until` is when whoever stays
+    connected is to be identified anew, in seconds since the Unix epoch; None: never.
     """
 
     subject: str | None
@@ -34,6 +39,7 @@ class Identity:
     call: str
     grants: frozenset[str]
     tenant: str = ""
+    good_until: float | None = field(default=None, compare=False)
 
     def require(self, grant: Grant, call: str | None = None) -> None:
         """Raise `ContractError` `forbidden` without this grant (for this call)."""
@@ -46,8 +52,11 @@ class Identity:
 class Authority(Protocol):
     """Turns tokens into identities."""
 
-    def identify(self, token: str | None) -> Identity:
-        """Who holds this token; `ContractError` `unauthorized` where it is not good."""
+    async def authenticate(self, token: str | None) -> Identity:
+        """Who holds this token; `ContractError` `unauthorized` where it is not good.
+
+        `unavailable` where that cannot be told now.
+        """
 
 
 class Everybody:
@@ -57,36 +66,62 @@ class Everybody:
         """Anybody."""
         return Identity(None, None, "*", frozenset(GRANTS))
 
+    async def authenticate(self, token: str | None) -> Identity:
+        """See `Authority`."""
+        return self.identify(token)
+
 
 class SharedSecret:
-    """HS256 with one secret. `leeway_seconds` forgives clocks that differ."""
+    """HS256 with a secret. `issuers` are the `iss` that are taken, any without them.
 
-    def __init__(self, secret: str, leeway_seconds: float = 5.0) -> None:
+    Tokens of `previous`, the secret before it, are taken too. `leeway_seconds` forgives clocks
+    that differ.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        leeway_seconds: float = LEEWAY_SECONDS,
+        *,
+        previous: str = "",
+        issuers: Sequence[str] = (),
+    ) -> None:
         self._secret = secret
+        self._previous = previous
         self._leeway_seconds = leeway_seconds
+        self._issuers = tuple(issuers)
+
+    async def authenticate(self, token: str | None) -> Identity:
+        """See `Authority`."""
+        return self.identify(token)
 
     def identify(self, token: str | None) -> Identity:
-        """See `Authority`."""
-        if not token:
-            raise ContractError("unauthorized", "a token is needed")
+        """As `authenticate`, without waiting for anything."""
         try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                audience=AUDIENCE,
-                leeway=self._leeway_seconds,
-                options={"require": ["exp", "aud", "sub"]},
-            )
-        except jwt.PyJWTError as error:
-            raise ContractError("unauthorized", f"the token is not good: {error}") from None
-        except (ValueError, TypeError, ArithmeticError, RecursionError):
-            # What PyJWT lets through of odd input, such as a lone surrogate.
-            raise ContractError("unauthorized", "the token is not good") from None
-        return _identity(claims)
+            return self._identify(token, self._secret)
+        except ContractError:
+            if not self._previous:
+                raise
+            return self._identify(token, self._previous)
+
+    def _identify(self, token: str | None, secret: str) -> Identity:
+        return verified(
+            token,
+            secret,
+            "HS256",
+            issuers=self._issuers,
+            leeway_seconds=self._leeway_seconds,
+        )
 
     def issue(
-        self, subject: str, call: str, grants: tuple[Grant, ...], name: str | None, seconds: int
+        self,
+        subject: str,
+        call: str,
+        grants: tuple[Grant, ...],
+        name: str | None,
+        seconds: int,
+        *,
+        issuer: str = "",
     ) -> str:
         """A token that expires in `seconds`."""
         claims = {
@@ -98,7 +133,44 @@ class SharedSecret:
         }
         if name:
             claims["name"] = name
+        if issuer:
+            claims["iss"] = issuer
         return jwt.encode(claims, self._secret, algorithm="HS256")
+
+
+def verified(
+    token: str | None,
+    key: Any,
+    algorithm: str,
+    *,
+    issuers: Sequence[str] = (),
+    leeway_seconds: float = LEEWAY_SECONDS,
+) -> Identity:
+    """Who holds a token that `key`, of this one algorithm, has signed.
+
+    `ContractError` `unauthorized` of any other.
+    """
+    if not token:
+        raise ContractError("unauthorized", "a token is needed")
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=AUDIENCE,
+            issuer=issuers or None,
+            leeway=leeway_seconds,
+            options={"require": ["exp", "aud", "sub"]},
+        )
+    except jwt.PyJWTError as error:
+        raise ContractError("unauthorized", f"the token is not good: {error}") from None
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        # What PyJWT lets through of odd input, such as a lone surrogate.
+        raise ContractError("unauthorized", "the token is not good") from None
+    return _identity(claims, leeway_seconds)
+
+
+_LATEST: Final = 2**53
 
 
 class _Claims(BaseModel):
@@ -109,10 +181,12 @@ class _Claims(BaseModel):
     iss: Tenant = ""
 
 
-def _identity(claims: dict[str, object]) -> Identity:
+def _identity(claims: dict[str, Any], leeway_seconds: float) -> Identity:
     try:
         good = _Claims.model_validate(claims)
     except ValidationError as error:
         where = error.errors()[0]["loc"][0]
         raise ContractError("unauthorized", f"the token's claim {where!r} is off") from None
-    return Identity(good.sub, good.name, good.call, frozenset(good.grants), good.iss)
+    grants = frozenset(good.grants)
+    good_until = min(int(claims["exp"]), _LATEST) + leeway_seconds  # PyJWT has read it so
+    return Identity(good.sub, good.name, good.call, grants, good.iss, good_until)

@@ -77,7 +77,7 @@ class TranscribeSocket:
         return self._sessions
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        identity = identified(self._authority, auth)
+        identity = await identified(self._authority, auth)
         outlet = _Outlet(self._outboxes, socket)
         self._clients[socket] = _Client(identity, outlet)
         # Behind the answer to the handshake, before which a client takes no event.

@@ -96,7 +96,7 @@ class TranscribeWs:
         self._origins.check(request)
         config = _queried(request)
         token = bearer(request) or request.query.get("api_key")
-        who = self._authority.identify(token) if token else None
+        who = await self._authority.authenticate(token) if token else None
         results = Results()
         async with connected(request, results, largest_message_bytes=_LARGEST_MESSAGE) as socket:
             connection = _Connection(
@@ -203,7 +203,7 @@ class _Connection:
 
     async def _configure(self, message: Configure) -> None:
         if self._who is None:
-            self._who = self._authority.identify(message.api_key)
+            self._who = await self._authority.authenticate(message.api_key)
         before = self._config
         after = self._config = _merged(before, message.config)
         if self._session is None:
@@ -221,7 +221,7 @@ class _Connection:
     async def _opened(self) -> AudioSession:
         if self._session is None:
             if self._who is None:
-                self._who = self._authority.identify(None)
+                self._who = await self._authority.authenticate(None)
             config = self._config
             wish = Wish(
                 call=config.call,

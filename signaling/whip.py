@@ -70,7 +70,7 @@ class Whip:
 
     async def publish(self, request: web.Request) -> web.Response:
         """`POST`: become a participant who sends what is offered (4.2)."""
-        wish, who = self._wish(request)
+        wish, who = await self._wish(request)
         sdp = await _text(request, SDP, LARGEST_SDP)
         session, answer = await self._sessions.create(wish.call, who, wish.name, wish.language, sdp)
         headers = CIMultiDict(
@@ -102,7 +102,7 @@ class Whip:
 
     async def get_endpoint(self, request: web.Request) -> web.Response:
         """`GET`: there is nothing to see, and that is no error (4.1)."""
-        self._wish(request)
+        await self._wish(request)
         return web.Response(status=204)
 
     async def get_session(self, request: web.Request) -> web.Response:
@@ -117,7 +117,7 @@ class Whip:
         headers = CIMultiDict({"Allow": "GET, HEAD, OPTIONS, POST", "Accept-Post": SDP})
         if "Access-Control-Request-Method" not in request.headers:
             try:
-                _, who = self._wish(request)
+                _, who = await self._wish(request)
                 headers.extend(self._links(who.subject or "guest"))
             except ContractError as error:
                 log.debug("no ICE servers", code=error.code)
@@ -128,12 +128,12 @@ class Whip:
         headers = {"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH", "Accept-Patch": FRAGMENT}
         return web.Response(headers=headers)
 
-    def _wish(self, request: web.Request) -> tuple[Publish, Identity]:
+    async def _wish(self, request: web.Request) -> tuple[Publish, Identity]:
         """What is asked for, and by whom; they may publish in this call."""
         given = {
             name: request.query[name] for name in ("name", "language") if request.query.get(name)
         }
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         wish = checked(Publish, {**given, "call": request.match_info["call"]})
         who.require("publish", wish.call)
         return wish, who
@@ -144,7 +144,7 @@ class Whip:
         Whoever made it may do all with it, and who manages the call.
         """
         call = request.match_info["call"]
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         session, alive = await self._sessions.find(call, request.match_info["session"])
         who.require("publish" if who.subject == session.subject else "manage", call)
         return session, alive

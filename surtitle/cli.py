@@ -113,6 +113,29 @@ Data = Annotated[
 Secret = Annotated[
     str, typer.Option(envvar="SURTITLE_SECRET", help="Shared secret of tokens (HS256).")
 ]
+PreviousSecret = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_PREVIOUS_SECRET", help="The secret before it, whose tokens are still good."
+    ),
+]
+JwksUrl = Annotated[
+    str,
+    typer.Option(
+        "--jwks", envvar="SURTITLE_JWKS", help="URL of the keys of tokens by EdDSA or RS256."
+    ),
+]
+JwksAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SURTITLE_JWKS_ALLOW",
+        help="Prefix of that URL where it is internal or not https, repeatable.",
+    ),
+]
+Issuer = Annotated[
+    list[str] | None,
+    typer.Option(envvar="SURTITLE_ISSUER", help="Issuer of tokens that are taken, repeatable."),
+]
 Advertise = Annotated[
     str,
     typer.Option(
@@ -212,6 +235,10 @@ def run(
     translator: TranslatorNames = None,
     data: Data = None,
     secret: Secret = "",
+    previous_secret: PreviousSecret = "",
+    jwks: JwksUrl = "",
+    jwks_allow: JwksAllow = None,
+    issuer: Issuer = None,
     sfu: Sfu = None,
     advertise: Advertise = "",
     node_id: Annotated[
@@ -242,6 +269,10 @@ def run(
         translators=tuple(translator or ()),
         data=data or data_folder(),
         secret=secret,
+        previous_secret=previous_secret,
+        jwks=jwks,
+        jwks_allow=tuple(jwks_allow or ()),
+        issuers=tuple(issuer or ()),
         node_id=node_id,
         advertise=advertise,
         capacity=capacity,
@@ -270,6 +301,10 @@ def gateway(
     redis: RedisUrl = "",
     mongo: MongoUrl = "",
     secret: Secret = "",
+    previous_secret: PreviousSecret = "",
+    jwks: JwksUrl = "",
+    jwks_allow: JwksAllow = None,
+    issuer: Issuer = None,
     gateway_id: Annotated[
         str,
         typer.Option("--id", envvar="SURTITLE_ID", help="Name of this gateway; by itself any."),
@@ -293,6 +328,10 @@ def gateway(
         host=host,
         port=port,
         secret=secret,
+        previous_secret=previous_secret,
+        jwks=jwks,
+        jwks_allow=tuple(jwks_allow or ()),
+        issuers=tuple(issuer or ()),
         node_id=gateway_id,
         language=language,
         origins=tuple(origin or ()),
@@ -474,13 +513,15 @@ def token(
     secret: Secret = "",
     subject: Annotated[str, typer.Option(help="Participant id of the holder.")] = "guest",
     name: Annotated[str, typer.Option(help="Name of the holder.")] = "",
+    issuer: Annotated[str, typer.Option(help="The tenant whose usage it is (iss).")] = "",
     hours: Annotated[float, typer.Option(help="How long it is good.", min=0.01)] = 12.0,
 ) -> None:
     """Print a token."""
     if not secret:
         _fail("--secret (or SURTITLE_SECRET) must be the server's.")
     chosen = tuple(g for g in GRANTS if g in {str(name.value) for name in grant})
-    issued = SharedSecret(secret).issue(subject, call, chosen, name or None, int(hours * 3600))
+    seconds = int(hours * 3600)
+    issued = SharedSecret(secret).issue(subject, call, chosen, name or None, seconds, issuer=issuer)
     try:
         SharedSecret(secret).identify(issued)
     except ContractError as error:

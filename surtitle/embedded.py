@@ -20,8 +20,8 @@ from signaling.node_api import NodeApi
 from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
 from signaling.store_sqlite import SqliteStore
-from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
+from surtitle.authority import authority
 from surtitle.readings import node_readings
 from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import VOICES, Settings
@@ -55,9 +55,8 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
     settings.check()
     addresses = [settings.advertise] if settings.advertise else host_addresses()
     use_addresses(addresses)
-    allow = AllowList(settings.sfu, allow_any=not settings.secret)
-    authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
-    if not settings.secret:
+    allow = AllowList(settings.sfu, allow_any=settings.is_open)
+    if settings.is_open:
         log.warning("no secret: listening on loopback only, and everybody may do everything")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqliteStore(settings.data / "surtitle.db"))
@@ -97,7 +96,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=presence,
                 nodes=OneNode(node),
                 store=store,
-                authority=authority,
+                authority=authority(settings),
                 turn=TurnServers(settings.turn_urls, settings.turn_secret),
                 health=health,
                 metrics=metrics,

@@ -15,8 +15,8 @@ from signaling.health import Health
 from signaling.metrics import Metrics
 from signaling.node_client import HttpNodes
 from signaling.node_watch import NodeWatch
-from signaling.tokens import Authority, Everybody, SharedSecret
 from surtitle import __version__
+from surtitle.authority import authority
 from surtitle.settings import VOICES, Settings, SettingsError
 from surtitle.shared import shared
 from surtitle.stores import transcript_store
@@ -34,8 +34,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     settings.check()
     if not settings.mongo:
         raise SettingsError("--mongo (SURTITLE_MONGO) must say where MongoDB is.")
-    authority: Authority = SharedSecret(settings.secret) if settings.secret else Everybody()
-    if not settings.secret:
+    if settings.is_open:
         log.warning("no secret: listening on loopback only, and everybody may do everything")
     async with AsyncExitStack() as stack:
         common = await stack.enter_async_context(shared(settings))
@@ -61,7 +60,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=common.presence,
                 nodes=nodes,
                 store=store,
-                authority=authority,
+                authority=authority(settings),
                 turn=TurnServers(settings.turn_urls, settings.turn_secret),
                 health=Health(
                     __version__, checks={"redis": common.answers, "store": store_answers}

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.files.memory import FileRules
+from signaling.jwks import Jwks
 from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
 from signaling.webhooks.targets import Targets
 
@@ -66,6 +67,10 @@ class Settings:
     device: str = "auto"
     data: Path = field(default_factory=data_folder)
     secret: str = ""
+    previous_secret: str = ""
+    jwks: str = ""
+    jwks_allow: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()
     node_id: str = "node-1"
     advertise: str = ""
     capacity: int = 0
@@ -85,6 +90,11 @@ class Settings:
     largest_file: int = 200
     files_memory: int = 1024
     files_at_once: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything."""
+        return not self.secret and not self.jwks
 
     @property
     def file_rules(self) -> FileRules:
@@ -113,7 +123,27 @@ class Settings:
             raise SettingsError("--files-memory must have room for the --largest-file.")
         if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
             raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
+        if self.previous_secret and not self.secret:
+            raise SettingsError("--previous-secret is beside --secret, the one that is in use.")
+        self.keys()
         self.targets()
+
+    def keys(self) -> Jwks | None:
+        """Public keys of tokens; `SettingsError` where their URL cannot be meant."""
+        if not self.jwks:
+            return None
+        try:
+            return Jwks(self.jwks, allow=self.jwks_allow)
+        except ValueError as error:
+            raise SettingsError(
+                f"--jwks-allow: {error}. It takes the beginning of a URL "
+                "(https://login.internal) or a range of addresses (10.0.0.0/8)."
+            ) from None
+        except ContractError as error:
+            raise SettingsError(
+                f"--jwks: {error.message.removeprefix('jwks: ')}. It leads by https to a public "
+                "host, or to loopback, or where --jwks-allow says."
+            ) from None
 
     def targets(self) -> Targets:
         """The webhooks; `SettingsError` where they cannot be meant."""

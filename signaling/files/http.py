@@ -72,7 +72,7 @@ class FilesHttp:
 
     async def post(self, request: web.Request) -> web.Response:
         """`POST`: the file, as the body or as a part of it; answered before it is captioned."""
-        who = self._identify(request)
+        who = await self._identify(request)
         posted = _posted(request)
         form = request.content_type == _MULTIPART
         # Of a form the length is that of all parts, and only about the file's.
@@ -94,23 +94,23 @@ class FilesHttp:
 
     async def newest(self, request: web.Request) -> web.Response:
         """`GET`: one's own jobs, the newest first."""
-        who = self._identify(request)
+        who = await self._identify(request)
         jobs = await self._transcriptions.newest(who, _limit(request))
         return web.json_response({"transcriptions": [job.to_wire() for job in jobs]})
 
     async def get(self, request: web.Request) -> web.Response:
         """`GET …/{job}`."""
-        who = self._identify(request)
+        who = await self._identify(request)
         return web.json_response((await self._transcriptions.get(who, _job(request))).to_wire())
 
     async def cancel(self, request: web.Request) -> web.Response:
         """`DELETE …/{job}`: answered as it has ended."""
-        who = self._identify(request)
+        who = await self._identify(request)
         return web.json_response((await self._transcriptions.cancel(who, _job(request))).to_wire())
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """`GET …/{job}/events`: the job whenever it changes, until it is over."""
-        who, name = self._identify(request), _job(request)
+        who, name = await self._identify(request), _job(request)
         try:
             read = last_event_id(request)
         except ValueError:
@@ -128,8 +128,8 @@ class FilesHttp:
                 log.debug("reader of a job's events gone")
         return response
 
-    def _identify(self, request: web.Request) -> Identity:
-        return self._authority.identify(bearer(request))
+    async def _identify(self, request: web.Request) -> Identity:
+        return await self._authority.authenticate(bearer(request))
 
 
 async def _in_time(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -36,7 +36,8 @@ class UsageApi:
 
     async def get_usage(self, request: web.Request) -> web.Response:
         """`GET /api/usage`."""
-        self._authority.identify(bearer(request)).require("manage", "*")
+        who = await self._authority.authenticate(bearer(request))
+        who.require("manage", "*")
         query = _query(request)
         rows = await self._ledger.usage(query)
         if len(rows) > MOST_ROWS:

@@ -38,7 +38,7 @@ class WebhooksApi:
 
     async def list_deliveries(self, request: web.Request) -> web.Response:
         """`GET /api/webhooks/deliveries`."""
-        call = self._managed_call(request)
+        call = await self._managed_call(request)
         named = request.query.get("state", "dead")
         state = next((known for known in _STATES if known == named), None)
         if state is None:
@@ -49,7 +49,7 @@ class WebhooksApi:
 
     async def retry(self, request: web.Request) -> web.Response:
         """`POST /api/webhooks/deliveries/{id}/retry`."""
-        call = self._managed_call(request)
+        call = await self._managed_call(request)
         delivery = await self._deliveries.delivery(request.match_info["id"])
         if delivery is None or call not in (None, delivery.call):
             raise ContractError("not_found", "no such delivery")
@@ -63,8 +63,8 @@ class WebhooksApi:
         self._stir()
         return web.json_response(to_wire(again))
 
-    def _managed_call(self, request: web.Request) -> str | None:
-        who = self._authority.identify(bearer(request))
+    async def _managed_call(self, request: web.Request) -> str | None:
+        who = await self._authority.authenticate(bearer(request))
         who.require("manage")
         return None if who.call == "*" else who.call
 

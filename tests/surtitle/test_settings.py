@@ -114,3 +114,20 @@ def test_webhooks_that_cannot_be_meant_are_refused_without_telling_secrets(setti
     with pytest.raises(SettingsError, match=named) as error:
         Settings(**settings).check()
     assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"jwks": "http://login.example.org/keys"}, "--jwks-allow"),
+        ({"jwks": "keys"}, "--jwks"),
+        ({"jwks": "https://login.example.org", "jwks_allow": ("login",)}, "--jwks-allow"),
+        ({"previous_secret": "south"}, "--secret"),
+    ],
+)
+def test_where_keys_come_from_must_be_meant(more, said):
+    with pytest.raises(SettingsError, match=said):
+        Settings(**more).check()
+    Settings(jwks="https://login.example.org/keys").check()
+    assert not Settings(jwks="https://login.example.org/keys").is_open
+    assert Settings().is_open
