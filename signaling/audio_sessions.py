@@ -52,6 +52,7 @@ class Wish:
 class _Kept:
     session: AudioSession
     who: Identity
+    call: str | None  # None: it is the client's own
     expiring: asyncio.Task[None] | None = field(default=None)
 
 
@@ -85,6 +86,8 @@ class AudioSessions:
         It needs `publish`, of the call where it is not the client's own.
         """
         who.require("publish", wish.call)
+        if wish.call is None and who.call != "*":
+            raise ContractError("forbidden", "the token is for one call: say its id as call")
         if wish.call and wish.vocabulary:
             raise ContractError("invalid", "custom_vocabulary: a call has its own (PATCH it)")
         if len(self._sessions) >= MOST_SESSIONS:
@@ -106,7 +109,7 @@ class AudioSessions:
         joining = Join(call=call, name=wish.name, language=wish.language)
         await session.open(who, joining, settings)
         name = secrets.token_urlsafe(24)
-        self._sessions[name] = _Kept(session, who)
+        self._sessions[name] = _Kept(session, who, wish.call)
         return name, session
 
     async def resume(self, name: str, who: Identity, outlet: Outlet) -> AudioSession:
@@ -114,6 +117,7 @@ class AudioSessions:
         kept = self._sessions.get(name)
         if kept is None or kept.session.over or kept.who.subject != who.subject:
             raise ContractError("not_found", "no such session: it is over, or another server's")
+        who.require("publish", kept.call or "*")
         if kept.expiring:
             kept.expiring.cancel()
             kept.expiring = None

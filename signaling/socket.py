@@ -215,7 +215,9 @@ class SocketServer:
         return await self._open_calls.offer(seat, checked(Offer, payload))
 
     async def _candidate(self, connection: Connection, payload: object) -> None:
-        await self._open_calls.candidate(connection.seated, checked(Candidate, payload))
+        seat = connection.seated
+        connection.identity.require("publish", seat.call)
+        await self._open_calls.candidate(seat, checked(Candidate, payload))
 
     async def _close_media(self, connection: Connection, payload: object) -> None:  # noqa: ARG002
         await self._open_calls.close_media(connection.seated)

@@ -145,6 +145,7 @@ class Whip:
         """
         call = request.match_info["call"]
         who = await self._authority.authenticate(bearer(request))
+        who.require("manage" if "manage" in who.grants else "publish", call)
         session, alive = await self._sessions.find(call, request.match_info["session"])
         who.require("publish" if who.subject == session.subject else "manage", call)
         return session, alive

@@ -97,14 +97,17 @@ class Transcriptions:
         return await self._known(who, job)
 
     async def newest(self, who: Identity, limit: int) -> list[FileJob]:
-        """The newest jobs of whoever asks; of all, where they may manage all calls."""
+        """The newest jobs of whoever asks; of all, where they may manage all calls.
+
+        Whose token is for one call is told that one's only.
+        """
         who.require("read")
         manages = "manage" in who.grants and who.call == "*"
         if who.subject is None and not manages:
             return []
         jobs = await self._jobs.newest(None if manages else who.subject, limit)
         alive = await self._alive(jobs)
-        return [self._as_is(job, alive) for job in jobs]
+        return [self._as_is(job, alive) for job in jobs if who.call in ("*", job.call)]
 
     async def cancel(self, who: Identity, job: str) -> FileJob:
         """End a job that is not over; as it is then. Needs `publish`, or `manage`."""
@@ -174,4 +177,4 @@ async def _end(changes: JobChanges) -> FileJob:
 
 def _sees(who: Identity, job: FileJob) -> bool:
     own = who.subject is not None and who.subject == job.subject
-    return own or ("manage" in who.grants and who.call in ("*", job.call))
+    return who.call in ("*", job.call) and (own or "manage" in who.grants)
