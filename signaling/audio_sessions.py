@@ -86,7 +86,7 @@ class AudioSessions:
         It needs `publish`, of the call where it is not the client's own.
         """
         who.require("publish", wish.call)
-        if wish.call is None and who.call != "*":
+        if wish.call is None and not who.may("publish", "*"):
             raise ContractError("forbidden", "the token is for one call: say its id as call")
         if wish.call and wish.vocabulary:
             raise ContractError("invalid", "custom_vocabulary: a call has its own (PATCH it)")
@@ -123,6 +123,11 @@ class AudioSessions:
             kept.expiring = None
         kept.session.outlet = outlet
         return kept.session
+
+    def allows(self, name: str, who: Identity) -> bool:
+        """Whether they may begin such a session; of one that is over, they may."""
+        kept = self._sessions.get(name)
+        return kept is None or who.may("publish", kept.call or "*")
 
     def let_wait(self, name: str, outlet: Outlet) -> None:
         """The connection is lost: the session waits for its client to come back."""

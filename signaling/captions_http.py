@@ -17,7 +17,8 @@ from signaling.event_response import begun, last_event_id
 from signaling.event_streams import EventStream
 from signaling.messages import ClientMessage, Feed, Id, Profanity, checked
 from signaling.readers import Readers, Wish
-from signaling.tokens import Authority
+from signaling.tenure import Tenures, Unwarned
+from signaling.tokens import Identity
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +45,10 @@ class Bring(ClientMessage):
 class CaptionsHttp:
     """The routes."""
 
-    def __init__(self, *, readers: Readers, bringing: Bringing, authority: Authority) -> None:
+    def __init__(self, *, readers: Readers, bringing: Bringing, tenures: Tenures) -> None:
         self._readers = readers
         self._bringing = bringing
-        self._authority = authority
+        self._tenures = tenures
 
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
@@ -56,21 +57,24 @@ class CaptionsHttp:
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """`GET`: the feed from behind `Last-Event-ID`, until the call ends."""
-        wish = await self._wish(request)
+        tenure = await self._tenures.begin(bearer(request))
+        wish = _wish(request, tenure.who)
         if self._readers.draining:  # an error would be the end of an EventSource
             return await begun(request)
         stream = self._readers.streams.open(request.transport)
+        tenure.start(Unwarned(stream.close))
         try:
             return await self._read(request, stream, wish)
         except ConnectionResetError:  # whoever read is gone, or was cut off
             log.debug("reader of events gone")
             return web.Response()
         finally:
+            tenure.end()
             self._readers.streams.forget(stream)
 
     async def bring(self, request: web.Request) -> web.Response:
         """`POST`: one caption, or several as `captions`; they are answered as they are numbered."""
-        who = await self._authority.authenticate(bearer(request))
+        who = await self._tenures.authority.authenticate(bearer(request))
         call = checked(Bring, {"call": request.match_info["call"]}).call
         who.require("publish", call)
         key = idempotency_key(request.headers.getall("Idempotency-Key", []))
@@ -102,15 +106,15 @@ class CaptionsHttp:
             if seat:
                 await self._readers.leave(seat)
 
-    async def _wish(self, request: web.Request) -> Wish:
-        given = {
-            name: request.query[name] for name in ("language", "profanity") if name in request.query
-        }
-        who = await self._authority.authenticate(bearer(request))
-        asked = checked(Read, {**given, "call": request.match_info["call"]})
-        who.require("watch", asked.call)
-        masked = asked.profanity == "mask"
-        return Wish(asked.call, asked.language, _last_event_id(request), masked)
+
+def _wish(request: web.Request, who: Identity) -> Wish:
+    given = {
+        name: request.query[name] for name in ("language", "profanity") if name in request.query
+    }
+    asked = checked(Read, {**given, "call": request.match_info["call"]})
+    who.require("watch", asked.call)
+    masked = asked.profanity == "mask"
+    return Wish(asked.call, asked.language, _last_event_id(request), masked)
 
 
 def _last_event_id(request: web.Request) -> int:

@@ -41,6 +41,7 @@ from signaling.shared_call import now_ms
 from signaling.socket import SocketServer
 from signaling.store import TranscriptStore
 from signaling.telephony_ws import TelephonyWs
+from signaling.tenure import GRACE_SECONDS, Tenures
 from signaling.tokens import Authority
 from signaling.transcribe_ws import TranscribeWs
 from signaling.transcripts import Transcripts
@@ -89,12 +90,14 @@ class Gateway:
         webhook_rules: Rules | None = None,
         file_jobs: FileJobs | None = None,
         files: FileRules | None = None,
+        token_grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
 
         `language` is the BCP 47 tag of who does not say theirs, in a call that does not either.
         `watch` makes what tells of nodes that die, where they are other processes. `targets` are
-        the webhooks. `file_jobs` are those of all gateways, where there are others.
+        the webhooks. `file_jobs` are those of all gateways, where there are others. Connections
+        are closed so many seconds behind the end of their token.
         """
         self.id = gateway_id
         self._bus = bus
@@ -114,7 +117,8 @@ class Gateway:
         self._transcripts = Transcripts(
             bus, store, [Recorder(store, presence).finals_written, announcer.finals_written]
         )
-        self._sockets = SocketServer(authority, origins)
+        tenures = Tenures(authority, self._group, token_grace_seconds)
+        self._sockets = SocketServer(tenures, origins)
         self._streams = EventStreams()
         sockets = self._inner = InnerSockets(Clients(self._sockets, self._streams))
         lifecycle = Lifecycle(
@@ -185,12 +189,12 @@ class Gateway:
         CaptionsHttp(
             readers=Readers(self._rooms, self._transcripts, store, self._streams),
             bringing=Bringing(self._rooms, bus, self._transcripts, store),
-            authority=authority,
+            tenures=tenures,
         ).add_routes(self._app)
         Whip(
             sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
         ).add_routes(self._app)
-        TranscribeWs(sessions=self._sessions, authority=authority, origins=origins).add_routes(
+        TranscribeWs(sessions=self._sessions, tenures=tenures, origins=origins).add_routes(
             self._app
         )
         FilesHttp(
@@ -202,9 +206,9 @@ class Gateway:
                 bus=bus,
                 sockets=sockets,
             ),
-            authority=authority,
+            tenures=tenures,
         ).add_routes(self._app)
-        TelephonyWs(sessions=self._sessions, authority=authority).add_routes(self._app)
+        TelephonyWs(sessions=self._sessions, tenures=tenures).add_routes(self._app)
         WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
             self._app
         )

@@ -71,6 +71,12 @@ class Watch(ClientMessage):
     since: int = Field(default=0, ge=0)
 
 
+class Refresh(ClientMessage):
+    """`token:refresh`: a JWT of the same subject."""
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+
+
 class Update(ClientMessage):
     """`call:update`: only what is there changes."""
 

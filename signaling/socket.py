@@ -28,8 +28,9 @@ from signaling.older_clients import subscription
 from signaling.origins import Origins
 from signaling.outbox import Outboxes
 from signaling.room import Seat
-from signaling.socket_events import Handler, answered, identified
-from signaling.tokens import Authority, Identity
+from signaling.socket_events import Handler, SocketHolder, admitted, answered, refreshed
+from signaling.tenure import Tenure, Tenures
+from signaling.tokens import Identity
 from signaling.transcribe_socket import TranscribeSocket
 
 log = structlog.get_logger(__name__)
@@ -48,9 +49,14 @@ class Connection:
     """One connected socket: who it is and where it sits. Its events are taken in turn."""
 
     socket: str
-    identity: Identity
+    tenure: Tenure
     seat: Seat | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is, by the newest token."""
+        return self.tenure.who
 
     @property
     def seated(self) -> Seat:
@@ -71,7 +77,7 @@ def _in_turn(handler: Handler[Connection]) -> Handler[Connection]:
 class SocketServer:
     """The Socket.IO server. `attach` gives it the calls; it emits before that, too."""
 
-    def __init__(self, authority: Authority, origins: list[str]) -> None:
+    def __init__(self, tenures: Tenures, origins: list[str]) -> None:
         """`origins` are the web origins that may connect beside the server's own."""
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp",
@@ -81,7 +87,7 @@ class SocketServer:
             ping_timeout=10,
         )
         self._outboxes = Outboxes(self.sio)
-        self._authority = authority
+        self._tenures = tenures
         self._connections: dict[str, Connection] = {}
         self._calls: Calls | None = None
         self._handlers: dict[str, Handler[Connection]] = {
@@ -95,8 +101,9 @@ class SocketServer:
             "media:candidate": self._candidate,
             "media:close": self._close_media,
             "peer:signal": self._signal,
+            "token:refresh": self._refresh,
         }
-        self.transcribe = TranscribeSocket(self.sio, self._outboxes, authority)
+        self.transcribe = TranscribeSocket(self.sio, self._outboxes, tenures)
         """The namespace `/transcribe`."""
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._disconnect)
@@ -154,12 +161,16 @@ class SocketServer:
         return self._calls
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        self._connections[socket] = Connection(socket, await identified(self._authority, auth))
+        tenure = await admitted(self._tenures, auth)
+        self._connections[socket] = Connection(socket, tenure)
+        tenure.start(SocketHolder(self.sio, self._outboxes, socket))
 
     async def _disconnect(self, socket: str, reason: str) -> None:
         if reason == self.sio.reason.PING_TIMEOUT:
             self._outboxes.abort(socket)  # Engine.IO would wait until somebody reads there
         connection = self._connections.pop(socket, None)
+        if connection:
+            connection.tenure.end()
         if connection and self._calls:
             async with connection.turn:  # behind a join that is still under way
                 if connection.seat:
@@ -172,7 +183,7 @@ class SocketServer:
 
     async def _join(self, connection: Connection, payload: object) -> dict[str, Any]:
         message = checked(Join, payload)
-        connection.identity.require("join", message.call)
+        connection.tenure.require("join", message.call)
         await self._rise(connection)
         connection.seat, answer = await self._open_calls.join(
             connection.socket, connection.identity, message
@@ -189,7 +200,7 @@ class SocketServer:
     async def _sit_and_watch(
         self, connection: Connection, message: Watch, *, transcripts: bool
     ) -> dict[str, Any]:
-        connection.identity.require("watch", message.call)
+        connection.tenure.require("watch", message.call)
         await self._rise(connection)
         connection.seat, answer = await self._open_calls.watch(
             connection.socket, message, transcripts=transcripts
@@ -208,7 +219,7 @@ class SocketServer:
 
     async def _offer(self, connection: Connection, payload: object) -> dict[str, Any]:
         seat = connection.seated
-        connection.identity.require("publish", seat.call)
+        connection.tenure.require("publish", seat.call)
         sdp = payload.get("sdp") if isinstance(payload, dict) else None
         if isinstance(sdp, str) and len(sdp) > LARGEST_SDP:
             raise ContractError("too_large", f"an offer has at most {LARGEST_SDP} bytes")
@@ -216,7 +227,7 @@ class SocketServer:
 
     async def _candidate(self, connection: Connection, payload: object) -> None:
         seat = connection.seated
-        connection.identity.require("publish", seat.call)
+        connection.tenure.require("publish", seat.call)
         await self._open_calls.candidate(seat, checked(Candidate, payload))
 
     async def _close_media(self, connection: Connection, payload: object) -> None:  # noqa: ARG002
@@ -231,6 +242,16 @@ class SocketServer:
         if size > LARGEST_SIGNAL:
             raise ContractError("too_large", f"data has at most {LARGEST_SIGNAL} bytes")
         await self._open_calls.signal(connection.seated, message)
+
+    async def _refresh(self, connection: Connection, payload: object) -> dict[str, Any]:
+        """What the new token does not grant ends here."""
+        answer = await refreshed(connection.tenure, payload)
+        seat, who = connection.seat, connection.identity
+        if seat and not who.may("join" if seat.participant else "watch", seat.call):
+            await self._rise(connection)
+        elif seat and seat.offered and not who.may("publish", seat.call):
+            await self._open_calls.close_media(seat)
+        return {**answer, "call": connection.seat.call if connection.seat else None}
 
     async def _rise(self, connection: Connection) -> None:
         seat, connection.seat = connection.seat, None

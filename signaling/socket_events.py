@@ -9,7 +9,9 @@ import socketio
 import structlog
 
 from signaling.errors import ContractError
-from signaling.tokens import Authority, Identity
+from signaling.messages import Refresh, checked
+from signaling.outbox import Outboxes
+from signaling.tenure import Tenure, Tenures
 
 log = structlog.get_logger(__name__)
 
@@ -19,14 +21,41 @@ C = TypeVar("C")
 Handler = Callable[[C, object], Awaitable[dict[str, Any] | None]]
 
 
-async def identified(authority: Authority, auth: object) -> Identity:
-    """Who the handshake's `auth` says it is; else Socket.IO's own refusal."""
+async def admitted(tenures: Tenures, auth: object) -> Tenure:
+    """Of who the handshake's `auth` says it is; else Socket.IO's own refusal."""
     token = auth.get("token") if isinstance(auth, dict) else None
     try:
-        return await authority.authenticate(token if isinstance(token, str) else None)
+        return await tenures.begin(token if isinstance(token, str) else None)
     except ContractError as error:
         log.info("refused", code=error.code)
         raise socketio.exceptions.ConnectionRefusedError(error.code, error.to_wire()) from None
+
+
+async def refreshed(tenure: Tenure, payload: object) -> dict[str, Any]:
+    """Take the token of a `token:refresh`; its acknowledgement."""
+    await tenure.refresh(checked(Refresh, payload).token)
+    return {"expires_in_ms": tenure.expires_in_ms}
+
+
+class SocketHolder:
+    """A socket of a namespace, as its tenure knows it. See `Holder`."""
+
+    def __init__(
+        self, sio: socketio.AsyncServer, outboxes: Outboxes, socket: str, namespace: str = "/"
+    ) -> None:
+        self._sio = sio
+        self._outboxes = outboxes
+        self._socket = socket
+        self._namespace = namespace
+
+    def expiring(self, *, expired: bool, closes_in_ms: int) -> None:
+        """See `Holder`."""
+        told = {"expired": expired, "closes_in_ms": closes_in_ms}
+        self._outboxes.send_now("token:expiring", told, self._socket, self._namespace)
+
+    async def close(self) -> None:
+        """See `Holder`."""
+        await self._sio.disconnect(self._socket, namespace=self._namespace)
 
 
 async def answered(

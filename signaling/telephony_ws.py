@@ -28,7 +28,7 @@ from signaling.errors import ContractError
 from signaling.messages import ClientMessage, Id, Language, Name, checked
 from signaling.query import digits, flag
 from signaling.results import Results
-from signaling.tokens import Authority, Identity
+from signaling.tenure import Tenure, Tenures
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +60,9 @@ class Metadata(ClientMessage):
 class TelephonyWs:
     """The route."""
 
-    def __init__(self, *, sessions: AudioSessions, authority: Authority) -> None:
+    def __init__(self, *, sessions: AudioSessions, tenures: Tenures) -> None:
         self._sessions = sessions
-        self._authority = authority
+        self._tenures = tenures
 
     def add_routes(self, app: web.Application) -> None:
         """Add it to an aiohttp application."""
@@ -74,7 +74,7 @@ class TelephonyWs:
             raise ContractError("forbidden", "this is for switches, not for pages")
         wish = _queried(request)
         token = bearer(request) or wish.api_key
-        who = await self._authority.authenticate(token) if token else None
+        tenure = await self._tenures.begin(token) if token else None
         results = Results()
         async with connected(
             request,
@@ -86,8 +86,8 @@ class TelephonyWs:
                 socket,
                 results,
                 sessions=self._sessions,
-                authority=self._authority,
-                who=who,
+                tenures=self._tenures,
+                tenure=tenure,
                 wish=wish,
             ).serve()
         return socket
@@ -102,21 +102,23 @@ class _Leg:
         results: Results,
         *,
         sessions: AudioSessions,
-        authority: Authority,
-        who: Identity | None,
+        tenures: Tenures,
+        tenure: Tenure | None,
         wish: Metadata,
     ) -> None:
         self.results = results
         self._socket = socket
         self._sessions = sessions
-        self._authority = authority
-        self._who = who
+        self._tenures = tenures
+        self._tenure = tenure
         self._wish = wish
         self._channels: list[tuple[str, AudioSession]] = []
         self._over = asyncio.Event()
 
     async def serve(self) -> None:
         """Until the switch hangs up, or the call has ended."""
+        if self._tenure:
+            self._tenure.start(self)
         ended = asyncio.ensure_future(self._over.wait())
         receiving = asyncio.ensure_future(self._receive())
         try:
@@ -125,6 +127,8 @@ class _Leg:
             for task in (ended, receiving):
                 task.cancel()
             await asyncio.wait({ended, receiving})
+            if self._tenure:
+                self._tenure.end()
             for name, _ in self._channels:
                 self._sessions.end_soon(name)
         if not receiving.cancelled():
@@ -132,7 +136,7 @@ class _Leg:
 
     async def _receive(self) -> None:
         while not self.results.overflowed:
-            first = FIRST_MESSAGE_SECONDS if self._who is None else None
+            first = FIRST_MESSAGE_SECONDS if self._tenure is None else None
             try:
                 async with asyncio.timeout(first):
                     message = await self._socket.receive()
@@ -166,7 +170,11 @@ class _Leg:
     async def _open(self) -> None:
         """Each channel a participant of the same call."""
         wish = self._wish
-        who = self._who = self._who or await self._authority.authenticate(wish.api_key)
+        if self._tenure is None:
+            self._tenure = await self._tenures.begin(wish.api_key)
+            self._tenure.start(self)
+        self._tenure.require("publish")
+        who = self._tenure.who
         call = wish.call or f"t-{secrets.token_hex(8)}"
         for channel in range(wish.channels):
             one = who
@@ -189,6 +197,14 @@ class _Leg:
     def ended(self) -> None:
         """The call has ended, or the server goes down."""
         self._over.set()
+
+    def expiring(self, *, expired: bool, closes_in_ms: int) -> None:
+        """See `Holder`; a switch has no other token to give."""
+
+    async def close(self) -> None:
+        """See `Holder`."""
+        self.error(ContractError("unauthorized", "the token has expired"))
+        self.ended()
 
 
 class _Channel:

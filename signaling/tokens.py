@@ -31,7 +31,8 @@ class Identity:
     """Who a caller is. `subject` None: unknown; `call` `*`: any call.
 
     `tenant` is empty where the token names no issuer. `good_until` is when whoever stays
-    connected is to be identified anew, in seconds since the Unix epoch; None: never.
+    connected is to be identified anew, in seconds since the Unix epoch; None: never. `renews`:
+    that will do then, unless somebody has revoked it.
     """
 
     subject: str | None
@@ -40,13 +41,18 @@ class Identity:
     grants: frozenset[str]
     tenant: str = ""
     good_until: float | None = field(default=None, compare=False)
+    renews: bool = field(default=False, compare=False)
 
     def require(self, grant: Grant, call: str | None = None) -> None:
         """Raise `ContractError` `forbidden` without this grant (for this call)."""
         if grant not in self.grants:
             raise ContractError("forbidden", f"the token does not grant {grant!r}")
-        if call is not None and self.call not in ("*", call):
+        if not self.may(grant, call):
             raise ContractError("forbidden", "the token is for another call")
+
+    def may(self, grant: Grant, call: str | None = None) -> bool:
+        """Whether they have this grant (for this call)."""
+        return grant in self.grants and (call is None or self.call in ("*", call))
 
 
 class Authority(Protocol):

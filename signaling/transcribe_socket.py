@@ -18,8 +18,8 @@ from signaling.audio_sessions import AudioSessions, Wish
 from signaling.errors import ContractError
 from signaling.messages import ClientMessage, Id, Language, Name, Vocabulary, checked
 from signaling.outbox import Outboxes
-from signaling.socket_events import Handler, answered, identified
-from signaling.tokens import Authority, Identity
+from signaling.socket_events import Handler, SocketHolder, admitted, answered, refreshed
+from signaling.tenure import Tenure, Tenures
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Start(ClientMessage):
 class _Client:
     """One socket. Its events are taken in turn, but for audio, which is taken at once."""
 
-    identity: Identity
+    tenure: Tenure
     outlet: _Outlet
     name: str = ""
     session: AudioSession | None = None
@@ -51,16 +51,17 @@ class _Client:
 class TranscribeSocket:
     """The namespace. `attach` gives it the sessions; nothing can be started before that."""
 
-    def __init__(self, sio: socketio.AsyncServer, outboxes: Outboxes, authority: Authority) -> None:
+    def __init__(self, sio: socketio.AsyncServer, outboxes: Outboxes, tenures: Tenures) -> None:
         self._sio = sio
         self._outboxes = outboxes
-        self._authority = authority
+        self._tenures = tenures
         self._sessions: AudioSessions | None = None
         self._clients: dict[str, _Client] = {}
         self._handlers: dict[str, Handler[_Client]] = {
             "start_transcription": self._start,
             "audio_chunk": self._chunk,
             "stop_transcription": self._stop,
+            "token:refresh": self._refresh,
         }
         sio.on("connect", self._connect, namespace=NAMESPACE)
         sio.on("disconnect", self._disconnect, namespace=NAMESPACE)
@@ -77,9 +78,10 @@ class TranscribeSocket:
         return self._sessions
 
     async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
-        identity = await identified(self._authority, auth)
+        tenure = await admitted(self._tenures, auth)
         outlet = _Outlet(self._outboxes, socket)
-        self._clients[socket] = _Client(identity, outlet)
+        self._clients[socket] = _Client(tenure, outlet)
+        tenure.start(SocketHolder(self._sio, self._outboxes, socket, NAMESPACE))
         # Behind the answer to the handshake, before which a client takes no event.
         self._sio.start_background_task(self._greet, outlet)
 
@@ -90,6 +92,8 @@ class TranscribeSocket:
         if reason == self._sio.reason.PING_TIMEOUT:
             self._outboxes.abort(socket, NAMESPACE)
         client = self._clients.pop(socket, None)
+        if client:
+            client.tenure.end()
         if client and self._sessions:
             async with client.turn:  # behind a start that is still under way
                 if client.session is None:
@@ -109,6 +113,7 @@ class TranscribeSocket:
 
     async def _start(self, client: _Client, payload: object) -> dict[str, Any]:
         message = checked(Start, payload or {})
+        client.tenure.require("publish")
         async with client.turn:
             if client.session and not client.session.over:
                 raise ContractError("conflict", "a transcription is under way: stop it first")
@@ -118,7 +123,7 @@ class TranscribeSocket:
             if message.session:
                 client.name = message.session
                 client.session = await sessions.resume(
-                    message.session, client.identity, client.outlet
+                    message.session, client.tenure.who, client.outlet
                 )
             else:
                 wish = Wish(
@@ -128,7 +133,7 @@ class TranscribeSocket:
                     vocabulary=tuple(message.custom_vocabulary),
                 )
                 client.name, client.session = await sessions.open(
-                    client.identity, wish, client.outlet
+                    client.tenure.who, wish, client.outlet
                 )
             session = client.session
             answer = {
@@ -164,6 +169,16 @@ class TranscribeSocket:
             client.session = None
             answer = {"status": "stopped", "message": "all that was said is final"}
             client.outlet.tell("transcription_stopped", answer)
+            return answer
+
+    async def _refresh(self, client: _Client, payload: object) -> dict[str, Any]:
+        """A session that the new token does not grant ends here."""
+        async with client.turn:
+            answer = await refreshed(client.tenure, payload)
+            if client.session and not self._open_sessions.allows(client.name, client.tenure.who):
+                await self._open_sessions.finish(client.name)
+                client.session = None
+                client.outlet.ended()
             return answer
 
 

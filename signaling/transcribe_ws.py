@@ -8,11 +8,11 @@ import binascii
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from signaling.audio import LARGEST_CHUNK_BYTES, AudioFormat, Encoding, SampleRate
 from signaling.audio_door import FIRST_MESSAGE_SECONDS, connected
@@ -24,7 +24,7 @@ from signaling.messages import ClientMessage, Id, Language, Name, Update, Vocabu
 from signaling.origins import Origins
 from signaling.query import digits, flag
 from signaling.results import Results
-from signaling.tokens import Authority, Identity
+from signaling.tenure import Tenure, Tenures
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +70,13 @@ class Configure(ClientMessage):
     config: Config = Field(default_factory=Config)
 
 
+class Token(ClientMessage):
+    """`token`: a JWT of the same subject."""
+
+    type: Literal["token"]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+
+
 class TranscribeWs:
     """The route."""
 
@@ -77,13 +84,13 @@ class TranscribeWs:
         self,
         *,
         sessions: AudioSessions,
-        authority: Authority,
+        tenures: Tenures,
         origins: list[str],
         longest_life_seconds: float = LONGEST_LIFE_SECONDS,
     ) -> None:
         """`origins` are the web origins whose pages may connect beside the server's own."""
         self._sessions = sessions
-        self._authority = authority
+        self._tenures = tenures
         self._origins = Origins(origins)
         self._longest_life_seconds = longest_life_seconds
 
@@ -96,15 +103,15 @@ class TranscribeWs:
         self._origins.check(request)
         config = _queried(request)
         token = bearer(request) or request.query.get("api_key")
-        who = await self._authority.authenticate(token) if token else None
+        tenure = await self._tenures.begin(token) if token else None
         results = Results()
         async with connected(request, results, largest_message_bytes=_LARGEST_MESSAGE) as socket:
             connection = _Connection(
                 socket,
                 results,
                 sessions=self._sessions,
-                authority=self._authority,
-                who=who,
+                tenures=self._tenures,
+                tenure=tenure,
                 config=config,
             )
             await connection.serve(self._longest_life_seconds)
@@ -120,15 +127,16 @@ class _Connection:
         results: Results,
         *,
         sessions: AudioSessions,
-        authority: Authority,
-        who: Identity | None,
+        tenures: Tenures,
+        tenure: Tenure | None,
         config: Config,
     ) -> None:
         self._results = results
         self._socket = socket
         self._sessions = sessions
-        self._authority = authority
-        self._who = who
+        self._tenures = tenures
+        self._tenure = tenure
+        self._told_why = False
         self._config = config
         self._name = ""
         self._session: AudioSession | None = None
@@ -139,6 +147,8 @@ class _Connection:
         """Until the client is done or gone, or the session has ended otherwise."""
         self._life = asyncio.timeout(longest_life_seconds)
         there = self._receiving = True
+        if self._tenure:
+            self._tenure.start(self)
         try:
             async with self._life:
                 try:
@@ -148,11 +158,13 @@ class _Connection:
         except TimeoutError:
             if not self._life.expired():
                 raise
-            if self._session and not self._session.over:
+            if self._session and not self._session.over and not self._told_why:
                 self._fault(
                     "SESSION_EXPIRED", "the connection is as old as it may be: connect again"
                 )
         finally:
+            if self._tenure:
+                self._tenure.end()
             if self._name and there:
                 await self._sessions.finish(self._name)
             elif self._name:
@@ -162,7 +174,7 @@ class _Connection:
         """Take messages; False where the client is gone, without a word of it."""
         while True:
             try:
-                async with asyncio.timeout(None if self._who else FIRST_MESSAGE_SECONDS):
+                async with asyncio.timeout(None if self._tenure else FIRST_MESSAGE_SECONDS):
                     message = await self._socket.receive()
             except TimeoutError:
                 self._tell(ContractError("unauthorized", "say who you are first"), audio=False)
@@ -191,19 +203,21 @@ class _Connection:
                 (await self._opened()).send(chunk)
             case "configure":
                 await self._configure(checked(Configure, wire))
+            case "token":
+                await self._refresh(checked(Token, wire))
             case "keep_alive":
                 pass
             case "close_stream":
                 return True
             case _:
                 raise ContractError(
-                    "invalid", "type: one of configure, audio, keep_alive, close_stream"
+                    "invalid", "type: one of configure, audio, token, keep_alive, close_stream"
                 )
         return False
 
     async def _configure(self, message: Configure) -> None:
-        if self._who is None:
-            self._who = await self._authority.authenticate(message.api_key)
+        if self._tenure is None:
+            await self._begin(message.api_key)
         before = self._config
         after = self._config = _merged(before, message.config)
         if self._session is None:
@@ -220,8 +234,8 @@ class _Connection:
 
     async def _opened(self) -> AudioSession:
         if self._session is None:
-            if self._who is None:
-                self._who = await self._authority.authenticate(None)
+            tenure = self._tenure or await self._begin(None)
+            tenure.require("publish")
             config = self._config
             wish = Wish(
                 call=config.call,
@@ -230,8 +244,36 @@ class _Connection:
                 audio=_format(config),
                 vocabulary=tuple(config.custom_vocabulary or ()),
             )
-            self._name, self._session = await self._sessions.open(self._who, wish, self)
+            self._name, self._session = await self._sessions.open(tenure.who, wish, self)
         return self._session
+
+    async def _begin(self, token: str | None) -> Tenure:
+        tenure = self._tenure = await self._tenures.begin(token)
+        tenure.start(self)
+        return tenure
+
+    async def _refresh(self, message: Token) -> None:
+        """Go on by another token; a session that it does not grant is over."""
+        if self._tenure is None:
+            await self._begin(message.token)
+            return
+        await self._tenure.refresh(message.token)
+        if self._name and not self._sessions.allows(self._name, self._tenure.who):
+            self._end_by(ContractError("forbidden", "the token is for something else"))
+
+    def expiring(self, *, expired: bool, closes_in_ms: int) -> None:
+        """See `Holder`."""
+        told = {"type": "token_expiring", "expired": expired, "closes_in_ms": closes_in_ms}
+        self._results.put(told)
+
+    async def close(self) -> None:
+        """See `Holder`."""
+        self._end_by(ContractError("unauthorized", "the token has expired"))
+
+    def _end_by(self, error: ContractError) -> None:
+        self._told_why = True
+        self._tell(error, audio=False)
+        self.ended()
 
     def caption(self, caption: Mapping[str, Any]) -> None:
         """See `Outlet`."""

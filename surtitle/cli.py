@@ -136,6 +136,14 @@ Issuer = Annotated[
     list[str] | None,
     typer.Option(envvar="SURTITLE_ISSUER", help="Issuer of tokens that are taken, repeatable."),
 ]
+TokenGrace = Annotated[
+    float,
+    typer.Option(
+        envvar="SURTITLE_TOKEN_GRACE",
+        help="Seconds that a connection lives on when its token has expired.",
+        min=0,
+    ),
+]
 Advertise = Annotated[
     str,
     typer.Option(
@@ -239,6 +247,7 @@ def run(
     jwks: JwksUrl = "",
     jwks_allow: JwksAllow = None,
     issuer: Issuer = None,
+    token_grace: TokenGrace = 30.0,
     sfu: Sfu = None,
     advertise: Advertise = "",
     node_id: Annotated[
@@ -273,6 +282,7 @@ def run(
         jwks=jwks,
         jwks_allow=tuple(jwks_allow or ()),
         issuers=tuple(issuer or ()),
+        token_grace=token_grace,
         node_id=node_id,
         advertise=advertise,
         capacity=capacity,
@@ -305,6 +315,7 @@ def gateway(
     jwks: JwksUrl = "",
     jwks_allow: JwksAllow = None,
     issuer: Issuer = None,
+    token_grace: TokenGrace = 30.0,
     gateway_id: Annotated[
         str,
         typer.Option("--id", envvar="SURTITLE_ID", help="Name of this gateway; by itself any."),
@@ -332,6 +343,7 @@ def gateway(
         jwks=jwks,
         jwks_allow=tuple(jwks_allow or ()),
         issuers=tuple(issuer or ()),
+        token_grace=token_grace,
         node_id=gateway_id,
         language=language,
         origins=tuple(origin or ()),

@@ -106,5 +106,6 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 language=settings.language,
                 targets=settings.targets(),
                 files=settings.file_rules,
+                token_grace_seconds=settings.token_grace,
             )
         )

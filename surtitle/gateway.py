@@ -72,6 +72,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 targets=settings.targets(),
                 file_jobs=common.file_jobs,
                 files=settings.file_rules,
+                token_grace_seconds=settings.token_grace,
                 watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

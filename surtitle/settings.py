@@ -16,6 +16,7 @@ from signaling.errors import ContractError
 from signaling.files.memory import FileRules
 from signaling.jwks import Jwks
 from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
+from signaling.tenure import GRACE_SECONDS
 from signaling.webhooks.targets import Targets
 
 _MOST_WORKERS: Final = 4
@@ -57,7 +58,8 @@ class Settings:
     `capacity` is in speakers, 0 for what the machine suggests. Without a `final_model` the model
     makes finals, too. `control_url` is where gateways reach a node; by itself where it listens.
     `language` is of who does not say what they speak; without `translators` those that are
-    installed translate. `largest_file` and `files_memory` are in MiB.
+    installed translate. `largest_file` and `files_memory` are in MiB,
+    `token_grace` in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +73,7 @@ class Settings:
     jwks: str = ""
     jwks_allow: tuple[str, ...] = ()
     issuers: tuple[str, ...] = ()
+    token_grace: float = GRACE_SECONDS
     node_id: str = "node-1"
     advertise: str = ""
     capacity: int = 0

@@ -19,7 +19,8 @@ from signaling.event_response import HEARTBEAT, begun, event_bytes, last_event_i
 from signaling.files.jobs import FileJob
 from signaling.files.transcriptions import PostedFile, Transcriptions
 from signaling.messages import ClientMessage, Id, Language, Name, Vocabulary, checked
-from signaling.tokens import Authority, Identity
+from signaling.tenure import Tenures, Unwarned
+from signaling.tokens import Identity
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +58,10 @@ class FilesHttp:
         self,
         *,
         transcriptions: Transcriptions,
-        authority: Authority,
+        tenures: Tenures,
     ) -> None:
         self._transcriptions = transcriptions
-        self._authority = authority
+        self._tenures = tenures
 
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
@@ -110,7 +111,8 @@ class FilesHttp:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """`GET …/{job}/events`: the job whenever it changes, until it is over."""
-        who, name = await self._identify(request), _job(request)
+        tenure = await self._tenures.begin(bearer(request))
+        who, name = tenure.who, _job(request)
         try:
             read = last_event_id(request)
         except ValueError:
@@ -120,16 +122,24 @@ class FilesHttp:
             if job and job.over and read is not None and read >= job.version:
                 return web.Response(status=204)  # an EventSource comes no more
             response = await begun(request)
+            over = asyncio.timeout(None)
+            tenure.start(Unwarned(lambda: over.reschedule(asyncio.get_running_loop().time())))
             try:
-                await response.write(_frame(job))
-                async for version in versions:
-                    await response.write(_frame(version))
+                async with over:
+                    await response.write(_frame(job))
+                    async for version in versions:
+                        await response.write(_frame(version))
             except ConnectionResetError:
                 log.debug("reader of a job's events gone")
+            except TimeoutError:
+                if not over.expired():
+                    raise
+            finally:
+                tenure.end()
         return response
 
     async def _identify(self, request: web.Request) -> Identity:
-        return await self._authority.authenticate(bearer(request))
+        return await self._tenures.authority.authenticate(bearer(request))
 
 
 async def _in_time(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -5,6 +5,7 @@ What a running server sends is held against it by every `tests.peer.Peer`.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +18,7 @@ from signaling.errors import Code, ContractError
 from signaling.messages import ClientMessage, Participant, State, checked
 from signaling.older_clients import Transcribed, subscription
 from signaling.socket import SocketServer
+from signaling.tenure import Tenures
 from signaling.tokens import Everybody
 from tests.contract import breaks_of_answer, breaks_of_event, document, resolve
 
@@ -28,6 +30,8 @@ MODELS = {
     "Offer": messages.Offer,
     "Candidate": messages.Candidate,
     "Signal": messages.Signal,
+    "Refresh": messages.Refresh,
+    "Token": transcribe_ws.Token,
     "StartTranscription": transcribe_socket.Start,
     "Configure": transcribe_ws.Configure,
     "Config": transcribe_ws.Config,
@@ -67,7 +71,7 @@ def taken(channel: str) -> list[str]:
 
 
 def test_the_events_are_those_that_the_server_takes():
-    server = SocketServer(Everybody(), [])
+    server = SocketServer(Tenures(Everybody(), asyncio.TaskGroup()), [])
     assert sorted(taken("root")) == sorted(server._handlers)
     assert sorted(taken("transcribe")) == sorted(server.transcribe._handlers)
 

@@ -20,6 +20,7 @@ from signaling.messages import (
     Watch,
 )
 from signaling.socket import SocketServer
+from signaling.tenure import Tenures
 from signaling.tokens import Everybody
 from tests.signaling.bus_contract import final
 from tests.signaling.world import OFFER, Gate, code_of, known, nothing_left, world
@@ -339,7 +340,7 @@ async def test_audio_that_begins_while_a_name_changes_is_not_forgotten(tmp_path)
 
 
 async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path):
-    server = SocketServer(Everybody(), [])
+    server = SocketServer(Tenures(Everybody(), asyncio.TaskGroup()), [])
     async with world(tmp_path) as w:
         server.attach(w.calls)
         await server._connect("s1", {}, None)

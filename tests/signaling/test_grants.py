@@ -246,6 +246,7 @@ ROOT_EVENTS = {
     "captions:since": Event(payload={"since": 0}, why=PLACE),
     "media:close": Event(why=PLACE),
     "peer:signal": Event(payload={"to": "p-ben", "data": 1}, why=PLACE),
+    "token:refresh": Event(payload={"token": token()}, why="whose token is not good is told so"),
     "call:leave": Event(why="whoever is nowhere may go, too"),
 }
 
@@ -253,11 +254,13 @@ TRANSCRIBE_EVENTS = {
     "start_transcription": Event("publish", {"call": MINE}),
     "audio_chunk": Event(payload={"chunk": bytes(3200)}, why=PLACE),
     "stop_transcription": Event(why=PLACE),
+    "token:refresh": Event(payload={"token": token()}, why="whose token is not good is told so"),
 }
 
 WEBSOCKET_MESSAGES = {
     "configure": Event("publish", {"type": "configure", "config": {"call": MINE}}),
     "audio": Event("publish", {"type": "audio", "data": "AAAAAA=="}),
+    "token": Event(payload={"type": "token", "token": token()}, why="says who it is"),
     "keep_alive": Event(payload={"type": "keep_alive"}, why="does nothing"),
     "close_stream": Event(payload={"type": "close_stream"}, why="closes what is one's own"),
 }
@@ -332,7 +335,7 @@ async def test_an_event_refuses_who_may_not_and_takes_who_may(here, namespace, e
         assert rule.why
         for bad in (elsewhere(), token()):
             async with Socket(here, bad, namespace) as socket:
-                expected = "" if event == "call:leave" else "conflict"
+                expected = "" if event in ("call:leave", "token:refresh") else "conflict"
                 assert await socket.code(event, rule.payload) == expected
     else:
         async with Socket(here, without(rule.grant), namespace) as socket:

@@ -77,7 +77,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(folder, targets: Targets | None = None, rules: Rules = SOON):
+async def stage(folder, targets: Targets | None = None, rules: Rules = SOON, **more):
     bus, presence, registry = MemoryBus(), MemoryPresence(), MemoryRegistry(math.inf)
     await registry.report(NodeStatus("node-1", capacity=100))
     async with (
@@ -91,7 +91,7 @@ async def stage(folder, targets: Targets | None = None, rules: Rules = SOON):
             presence=presence,
             nodes=Nodes(Node()),
             store=store,
-            authority=SharedSecret(SECRET),
+            authority=more.pop("authority", None) or SharedSecret(SECRET),
             turn=TurnServers(),
             health=Health("1"),
             metrics=Metrics(),
@@ -99,6 +99,7 @@ async def stage(folder, targets: Targets | None = None, rules: Rules = SOON):
             ends_calls=True,
             targets=targets,
             webhook_rules=rules,
+            **more,
         ) as gateway,
         aiohttp.ClientSession(gateway.url, headers=MANAGE) as http,
     ):

@@ -198,6 +198,26 @@ describe("a token", () => {
     expect(call.connection).toBe("closed");
   });
 
+  it("that runs out while connected is followed by a fresh one", async () => {
+    const call = new Call({ call: "c", token: () => "fresh" });
+    const entered = call.watch();
+    emit("connect");
+    await entered;
+    emit("token:expiring", { expired: false, closes_in_ms: 90_000 });
+    await settle();
+    expect(server.requests.at(-1)).toEqual(["token:refresh", { token: "fresh" }]);
+  });
+
+  it("that is what it is is not sent again", async () => {
+    const call = new Call({ call: "c", token: "old" });
+    const entered = call.watch();
+    emit("connect");
+    await entered;
+    emit("token:expiring", { expired: false, closes_in_ms: 90_000 });
+    await settle();
+    expect(server.requests.map(([event]) => event)).not.toContain("token:refresh");
+  });
+
   it("that is what it is is refused for good", async () => {
     const call = new Call({ call: "c", token: "old" });
     const entered = call.watch();

@@ -65,7 +65,7 @@ export type CallEvents = {
 export class Call extends Emitter<CallEvents> {
   readonly id: string;
   readonly #socket: Socket;
-  readonly #refreshes: boolean;
+  readonly #token: Token | null;
   /** Null for who watches only. */
   #person: Person | null = null;
   #feed: string;
@@ -86,7 +86,7 @@ export class Call extends Emitter<CallEvents> {
     this.id = call;
     this.#feed = captionsLanguage;
     this.#captions = noCaptions(captionsLanguage);
-    this.#refreshes = typeof token === "function";
+    this.#token = token;
     this.#socket = openSocket(server, token);
     this.#listen();
   }
@@ -183,14 +183,25 @@ export class Call extends Emitter<CallEvents> {
     socket.on("call:participant", (event: ParticipantEvent) => this.#participant(event));
     socket.on("call:state", (state: CallState) => this.#tellState(state));
     socket.on("media:reoffer", ({ reason }: Reoffer) => this.emit("reoffer", reason));
+    socket.on("token:expiring", () => void this.#renew());
     socket.on("peer:signal", (signal: PeerSignal) => this.emit("signal", signal));
+  }
+
+  /** So that the connection may go on. Where that fails it is closed, and the next one asks again. */
+  async #renew(): Promise<void> {
+    if (typeof this.#token !== "function") return;
+    try {
+      await this.request("token:refresh", { token: await this.#token() });
+    } catch {
+      // Told again when the token has expired.
+    }
   }
 
   #notConnected(error: Error): void {
     if (this.#connection === "closed") return;
     if (!isUnauthorized(error)) {
       this.emit("waiting", "The server cannot be reached. Trying again…");
-    } else if (this.#refreshes && !this.#refreshed) {
+    } else if (typeof this.#token === "function" && !this.#refreshed) {
       this.#refreshed = true; // the token may have run out: the next one is a fresh one
       void this.#connectLater();
     } else {

@@ -114,6 +114,12 @@ export interface Signal {
   to: Id;
   data?: unknown;
 }
+export interface Refresh {
+  /**
+   * A JWT of the same subject, or an API key.
+   */
+  token: string;
+}
 export interface Done {
   ok: true;
 }
@@ -125,6 +131,21 @@ export interface ErrorBody {
   code: ErrorCode;
   message: string;
   retry_after_ms?: number;
+}
+export interface RefreshAnswer {
+  ok: true;
+  /**
+   * Null where it does not by itself.
+   */
+  expires_in_ms: number | null;
+  /**
+   * The one that the socket is (still) in.
+   */
+  call?: string | null;
+}
+export interface Expiring {
+  expired: boolean;
+  closes_in_ms: number;
 }
 export interface SinceAnswer {
   ok: true;
@@ -394,6 +415,15 @@ export interface Audio {
 }
 export interface KeepAlive {
   type: "keep_alive";
+}
+export interface Token {
+  type: "token";
+  token: string;
+}
+export interface TokenExpiring {
+  type: "token_expiring";
+  expired: boolean;
+  closes_in_ms: number;
 }
 export interface CloseStream {
   type: "close_stream";
