@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import jwt
 
+from signaling.api_keys.keyring import Keyring
+from signaling.api_keys.keys import PREFIX
 from signaling.errors import ContractError
 from signaling.jwks import ALGORITHMS, Jwks
 from signaling.tokens import Identity, SharedSecret, verified
@@ -22,17 +24,21 @@ class Authenticator:
         *,
         secret: SharedSecret | None = None,
         jwks: Jwks | None = None,
+        keyring: Keyring | None = None,
         issuers: Sequence[str] = (),
     ) -> None:
         """`issuers` are the `iss` that tokens of the URL may have, any without them."""
         self._secret = secret
         self._jwks = jwks
+        self._keyring = keyring
         self._issuers = tuple(issuers)
 
     async def authenticate(self, token: str | None) -> Identity:
         """See `Authority`."""
         if not token:
             raise ContractError("unauthorized", "a token is needed")
+        if self._keyring and token.startswith(PREFIX):
+            return await self._keyring.identify(token)
         algorithm, key_id = _header(token)
         if algorithm == "HS256" and self._secret:
             return self._secret.identify(token)

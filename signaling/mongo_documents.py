@@ -5,7 +5,7 @@ said. `numbered`: by call and feed the newest number ever given and the newest e
 outlive the finals. `counters`: the newest `position` of a final, by which a search turns pages.
 
 All but the last have `expires_at`, a date or null, which indexes with a time to live watch.
-`signaling.webhooks.mongo` and `signaling.usage.mongo` have collections of their own.
+`signaling.webhooks.mongo`, `signaling.usage.mongo` and `signaling.api_keys.mongo` have their own.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from captions.types import SPOKEN, Caption
+from signaling.api_keys.keys import ApiKeys
 from signaling.usage.ledger import Ledger
 from signaling.webhooks.delivery import Deliveries
 
@@ -64,6 +65,10 @@ class TranscriptStore(Protocol):
     @property
     def ledger(self) -> Ledger:
         """How much was said; what is erased stays in it, since it holds no words."""
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """By which servers are known."""
 
     async def save_call(self, record: CallRecord) -> None:
         """Remember a call or what changed of it."""

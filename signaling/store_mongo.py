@@ -29,6 +29,7 @@ from pymongo.uri_parser import parse_uri
 
 from captions.types import SPOKEN, Caption
 from signaling import mongo_documents as documents
+from signaling.api_keys import mongo as api_keys
 from signaling.mongo_agreement import (
     BATCH,
     Key,
@@ -87,6 +88,7 @@ class MongoStore:
         self._name = ""
         self.deliveries = webhooks.MongoDeliveries(self._asked, _insert_new)
         self.ledger = usage.MongoLedger(self._asked, _insert_new)
+        self.api_keys = api_keys.MongoApiKeys(self._asked)
 
     async def __aenter__(self) -> Self:
         try:
@@ -120,7 +122,8 @@ class MongoStore:
 
     async def _prepare(self) -> None:
         async with self._asked() as db:
-            for collection, specs in (INDEXES | webhooks.INDEXES | usage.INDEXES).items():
+            parts = INDEXES | webhooks.INDEXES | usage.INDEXES | api_keys.INDEXES
+            for collection, specs in parts.items():
                 await db[collection].create_indexes([IndexModel(**spec) for spec in specs])
             newest = await db.finals.find_one({"feed": SPOKEN}, sort=[("position", -1)])
             last = newest["position"] if newest else 0

@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 import aiosqlite
 
 from captions.types import SPOKEN, Caption
+from signaling.api_keys.sqlite import SCHEMA as API_KEYS
+from signaling.api_keys.sqlite import SqliteApiKeys
 from signaling.retention import expires_at_ms
 from signaling.store import CallRecord, ParticipantRecord, Search
 from signaling.usage.sqlite import SCHEMA as LEDGER
@@ -93,6 +95,7 @@ class SqliteStore:
         self._lock = asyncio.Lock()
         self.deliveries = SqliteDeliveries(self._transaction, self._rows)
         self.ledger = SqliteLedger(self._transaction)
+        self.api_keys = SqliteApiKeys(self._transaction)
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +104,7 @@ class SqliteStore:
             await asyncio.to_thread(lambda: sqlite3.connect(self._path).close())
             self._connection = await aiosqlite.connect(self._path)
             self._connection.row_factory = aiosqlite.Row
-            await self._connection.executescript(_SCHEMA + DELIVERIES + LEDGER)
+            await self._connection.executescript(_SCHEMA + DELIVERIES + LEDGER + API_KEYS)
         except BaseException as error:
             await self.__aexit__()  # its thread would keep the program alive
             if isinstance(error, sqlite3.Error):

@@ -541,6 +541,51 @@ def token(
     print(issued)  # noqa: T201 - the command's output
 
 
+key_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="API keys of servers, beside tokens."
+)
+app.add_typer(key_app, name="key")
+
+
+@key_app.command("create")
+def key_create(
+    *,
+    name: Annotated[str, typer.Option(help="What it is for, for who lists keys.")],
+    grant: Annotated[list[GrantName], typer.Option(help="What it allows, repeatable.")],
+    call: Annotated[str, typer.Option(help="The call's id, or * for all.")] = "*",
+    tenant: Annotated[str, typer.Option(help="The tenant whose usage it is.")] = "",
+    data: Data = None,
+    mongo: MongoUrl = "",
+) -> None:
+    """Make a key and print it; it is kept as a hash only."""
+    from surtitle.keys import create_key
+
+    chosen = tuple(g for g in GRANTS if g in {str(each.value) for each in grant})
+    folder = data or data_folder()
+    _run(create_key(folder, mongo, name=name, grants=chosen, call=call, tenant=tenant))
+
+
+@key_app.command("list")
+def key_list(*, data: Data = None, mongo: MongoUrl = "") -> None:
+    """Show what keys there are, and what for."""
+    from surtitle.keys import list_keys
+
+    _run(list_keys(data or data_folder(), mongo))
+
+
+@key_app.command("revoke")
+def key_revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")],
+    *,
+    data: Data = None,
+    mongo: MongoUrl = "",
+) -> None:
+    """Let a key be good no longer, on any gateway, within seconds."""
+    from surtitle.keys import revoke_key
+
+    _run(revoke_key(data or data_folder(), mongo, key_id))
+
+
 @app.command()
 def export(
     call: str,

@@ -96,7 +96,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=presence,
                 nodes=OneNode(node),
                 store=store,
-                authority=authority(settings),
+                authority=authority(settings, store),
                 turn=TurnServers(settings.turn_urls, settings.turn_secret),
                 health=health,
                 metrics=metrics,

@@ -60,7 +60,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 presence=common.presence,
                 nodes=nodes,
                 store=store,
-                authority=authority(settings),
+                authority=authority(settings, store),
                 turn=TurnServers(settings.turn_urls, settings.turn_secret),
                 health=Health(
                     __version__, checks={"redis": common.answers, "store": store_answers}

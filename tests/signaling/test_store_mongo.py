@@ -20,6 +20,7 @@ from signaling.mongo_agreement import delete
 from signaling.store import CallRecord, ParticipantRecord
 from signaling.store_mongo import MongoStore
 from tests.mongo import Mongo, a_database, a_server
+from tests.signaling.api_keys_contract import ApiKeysContract
 from tests.signaling.bus_contract import CALL
 from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, day, found, numbered, saved
@@ -87,6 +88,13 @@ class TestMongoDeliveries(DeliveriesContract):
 
 
 class TestMongoLedger(LedgerContract):
+    @pytest.fixture
+    async def store(self, url):
+        async with MongoStore(url) as store:
+            yield store
+
+
+class TestMongoApiKeys(ApiKeysContract):
     @pytest.fixture
     async def store(self, url):
         async with MongoStore(url) as store:

@@ -9,6 +9,7 @@ import pytest
 from captions.types import SPOKEN
 from signaling.store import CallRecord, Search
 from signaling.store_sqlite import SqliteStore
+from tests.signaling.api_keys_contract import ApiKeysContract
 from tests.signaling.bus_contract import CALL
 from tests.signaling.deliveries_contract import DeliveriesContract
 from tests.signaling.store_contract import StoreContract, found, numbered, saved
@@ -30,6 +31,13 @@ class TestSqliteDeliveries(DeliveriesContract):
 
 
 class TestSqliteLedger(LedgerContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        async with SqliteStore(tmp_path / "surtitle.db") as store:
+            yield store
+
+
+class TestSqliteApiKeys(ApiKeysContract):
     @pytest.fixture
     async def store(self, tmp_path):
         async with SqliteStore(tmp_path / "surtitle.db") as store:

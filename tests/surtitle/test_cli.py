@@ -20,6 +20,7 @@ import pytest_asyncio
 
 from signaling.store import CallRecord
 from signaling.store_sqlite import SqliteStore
+from signaling.tokens import SharedSecret
 from tests.peer import Microphone, Peer
 from tests.recordings import normalized, our_voices
 from tests.server import Server
@@ -398,3 +399,30 @@ async def test_what_is_not_there_is_one_line_that_says_where_was_looked(folder, 
 async def test_the_version_is_printed():
     done = await surtitle("version")
     assert re.fullmatch(r"\d+\.\d+\.\S+\n", done.out)
+
+
+# --- API keys -------------------------------------------------------------------------------
+
+
+async def test_a_key_is_made_listed_and_revoked_and_never_kept_as_it_is(tmp_path):
+    where = ("--data", str(tmp_path))
+    grants = ("--grant", "publish", "--grant", "read")
+    made = await surtitle("key", "create", "--name", "the switch", *grants, *where)
+    secret, key_id = made.out.strip(), made.err.split(":")[0]
+    assert secret.startswith("sk_")
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in file.read_bytes()
+    listed = await surtitle("key", "list", *where)
+    assert f"{key_id} the switch publish read *" in " ".join(listed.out.split())
+    assert secret not in listed.out
+    assert (await surtitle("key", "revoke", key_id, *where)).status == 0
+    assert "key-1" in one_line(await surtitle("key", "revoke", "key-1", *where))
+    assert "call" in one_line(
+        await surtitle("key", "create", "--name", "a", "--call", "a/b", *grants, *where)
+    )
+
+
+async def test_a_token_names_its_issuer():
+    chosen = ("--call", "a", "--grant", "join", "--secret", SECRET, "--issuer", "acme")
+    done = await surtitle("token", *chosen)
+    assert SharedSecret(SECRET).identify(done.out.strip()).tenant == "acme"
