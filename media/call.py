@@ -50,6 +50,7 @@ from signaling.messages import (
     Publishing,
 )
 from signaling.presence import Presence, tell, versions
+from signaling.shared_call import Person, SharedCall, as_they_wish
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,8 @@ class NodeCall:
         self._closed = asyncio.Event()
         self._lost: str | None = None
         self._offered_at: dict[str, int] = {}  # version of the call, by participant
+        self._described_at: dict[str, int] = {}  # likewise
+        self._people: Mapping[str, Person] = {}  # as of the newest version
 
     @property
     def streams(self) -> int:
@@ -160,18 +163,35 @@ class NodeCall:
         for track in self._speakers:
             total.add(track.counts)
 
-    def update(self, participant: Participant) -> None:
-        """Take what a gateway says of somebody; it stands above what an SFU says."""
+    def update(self, participant: Participant, version: int = 0) -> None:
+        """Take what a gateway says of somebody; it stands above what an SFU says.
+
+        It was so in that version of the call (0: it is so now): an offer that comes late does
+        not undo a refusal.
+        """
         self._told.add(participant.id)
+        if version and version < self._described_at.get(participant.id, 0):
+            return
+        self._described_at[participant.id] = version
         self._describe(participant)
 
     def _describe(self, participant: Participant) -> None:
         self.participants[participant.id] = participant
-        for speaker in self._speakers.values():
+        for track, speaker in self._speakers.items():
             if speaker.participant.id == participant.id:
                 speaker.participant = participant
                 speaker.set_language(self._model.code(participant.language))
                 speaker.understood = self._model.understands(participant.language)
+                self._heed(track, speaker)
+
+    @staticmethod
+    def _heed(track: Track, speaker: Speaker) -> None:
+        """Hear a speaker or not, as they wish."""
+        if speaker.participant.captioned:
+            track.agree()
+        elif not track.refused:
+            track.refuse()
+            speaker.refuse()
 
     async def attach(self, sfu: CallSource, language: str) -> Mapping[str, Any]:
         """Join the call at its SFU too; what the source says of itself once it is there.
@@ -185,6 +205,14 @@ class NodeCall:
         if self._closing:
             raise ContractError("unavailable", "the call has ended")
         self._sfu, self._language = sfu, language
+        try:  # what its people wish is known before they are heard
+            async with asyncio.timeout(CONNECT_SECONDS):
+                shared = await self._presence.read(self.ref.call)
+        except (TimeoutError, Unreachable):
+            self._sfu = None
+            raise ContractError("unavailable", "the call is out of reach", 1000) from None
+        if shared:
+            self._heed_all(shared)
         connected: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         running = self._sources.create_task(self._run_sfu(sfu, connected))
         try:
@@ -229,7 +257,7 @@ class NodeCall:
         """
         self._offered_at[participant.id] = version
         self._lines.drop(participant.id)
-        self.update(participant)
+        self.update(participant, version)
         return await self.direct.offer(participant, sdp)
 
     async def listen(
@@ -247,7 +275,7 @@ class NodeCall:
             raise ContractError("unavailable", "the call has ended")
         self._offered_at[participant.id] = version
         await self.direct.close_peer(participant.id)
-        self.update(participant)
+        self.update(participant, version)
         line = Line(audio, begins_at_ms, self._finish)
         self._lines.add(participant.id, line)
         self._begin(participant.id, line.track, begins_at_ms, background=background)
@@ -407,18 +435,22 @@ class NodeCall:
             self.participants[participant], track, begins_at_ms, background=background
         )
         self._speakers[track] = speaker
+        self._heed(track, speaker)
         self._tasks[track] = self._sources.create_task(self._caption(speaker, track))
 
     def _joined(self, event: Joined) -> None:
         self._in_sfu.add(event.participant)
         if event.participant not in self._told:
             language = event.language or self._language
-            self._describe(Participant(event.participant, event.name, language))
+            who = Participant(event.participant, event.name, language)
+            known = self._people.get(event.participant)
+            self._describe(as_they_wish(who, known) if known else who)
         self._tell_gateways(Arrived(self.ref.call, self.participants[event.participant]))
 
     def _forget_absent(self, participant: str) -> None:
         if participant not in self._told | self._in_sfu:
             self.participants.pop(participant, None)
+            self._described_at.pop(participant, None)
 
     def _tell_gateways(self, event: CallEvent) -> None:
         try:
@@ -441,8 +473,8 @@ class NodeCall:
         shared = await tell(self._presence, event, self.ref.epoch)
         if isinstance(event, Arrived) and shared:
             person = shared.people.get(event.participant.id)
-            if person and person.seated:
-                self.update(person.participant)  # stands above what the SFU says
+            if person and person.seated:  # stands above what the SFU says
+                self.update(person.participant, shared.version)
 
     def _new_speaker(
         self,
@@ -503,6 +535,7 @@ class NodeCall:
         async for shared in versions(self._presence, self.ref.call):
             if shared is None:
                 continue
+            self._heed_all(shared)
             settings = shared.record.settings
             self._masks = settings.get("profanity") == "mask"
             self._vocabulary = tuple(settings.get("vocabulary", ()))
@@ -511,6 +544,16 @@ class NodeCall:
                 self._set_up(speaker)
             self._translated.want(shared.feeds)
             self._set.set()
+
+    def _heed_all(self, shared: SharedCall) -> None:
+        """Whatever became of the order that tells of a wish, the call's document has it."""
+        self._people = shared.people
+        for who, person in shared.people.items():
+            known = self.participants.get(who)
+            if known and shared.version >= self._described_at.get(who, 0):
+                self._described_at[who] = shared.version
+                if as_they_wish(known, person) != known:
+                    self._describe(as_they_wish(known, person))
 
     def _published(self, caption: Caption) -> None:
         self._brought.numbered(caption)

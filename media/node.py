@@ -220,7 +220,7 @@ class Node:
     async def update(self, call: CallRef, participant: Participant) -> None:
         """See `NodeApi`."""
         if call.call in self._calls:
-            self._calls[call.call].update(participant)
+            self._calls[call.call].update(participant, call.version)
 
     async def publish(self, call: CallRef, finals: Sequence[Caption]) -> list[Caption]:
         """See `NodeApi`."""

@@ -42,8 +42,9 @@ class ReceiveCounts:
     """What became of a track's packets and of its audio, which is in samples at 16 kHz.
 
     Of `packets`, all that came, some were `duplicates`, `late` (or from nowhere in the
-    sequence), `malformed` (no Opus in them), or `early` (more audio than there was time for);
-    all others gave audio, `silent` of them
+    sequence), `malformed` (no Opus in them), `early` (more audio than there was time for), or
+    `refused` (their speaker does not want to be heard: not looked at, nor counted as anything
+    else); all others gave audio, `silent` of them
     undecoded by their audio level. `lost` packets did not come in time, whether or not they
     came late. Of the audio that lost and
     malformed packets should have given, some was `recovered` by FEC and some `concealed`;
@@ -57,6 +58,7 @@ class ReceiveCounts:
     malformed: int = 0
     early: int = 0
     silent: int = 0
+    refused: int = 0
     recovered: int = 0
     recovered_samples: int = 0
     concealed_samples: int = 0
@@ -115,6 +117,19 @@ class TrackReceiver:
         for released in self._reorder.add(packet, ticks):
             self._play(released, chunks)
         return chunks
+
+    def refuse(self) -> None:
+        """Count a packet that may not be heard, whose payload nobody looks at."""
+        self._counts.packets += 1
+        self._counts.refused += 1
+
+    def forget(self) -> None:
+        """Drop what waits, undecoded; what comes next has nothing to do with what came before."""
+        self._reorder.drop()
+        self._clock.restart()
+        self._decoder.reset()
+        self._ssrc = None
+        self._unheard = 0
 
     def flush(self) -> list[PcmChunk]:
         """The audio that waits for lost packets: they will not come."""

@@ -92,6 +92,11 @@ class Reorder:
         """No more will come for now: all that is held."""
         return self._release(everything=True)
 
+    def drop(self) -> None:
+        """Forget all that is held, unheard; the next packet is a first."""
+        self._held.clear()
+        self._next = None
+
     def begin_anew(self) -> None:
         """The next packet is another sender's first; to be flushed before."""
         self._next = None

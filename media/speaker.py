@@ -16,7 +16,7 @@ from captions.captioner import Captioner, Due
 from captions.draft import Draft
 from captions.noise import NoiseReducer
 from captions.scheduler import Request, Scheduler
-from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, to_ms
+from captions.types import SAMPLE_RATE, Caption, Hypothesis, PcmChunk, Word, as_final, to_ms
 from captions.vad import VoiceActivity
 from captions.window import Window
 from media.counts import NodeCounts
@@ -88,17 +88,36 @@ class Speaker:
         self.background = background
         self._hurried = not background
         self._gap_ms: int | None = None  # to be marked on the next final
-        self._captioner = Captioner(
-            VoiceActivity(),
-            lambda: f"u-{secrets.token_hex(6)}",
-            language=language,
-            tentative=scheduler.has_final_model,
-        )
+        self._captioner = self._listening(language)
+        self._shown: dict[str, Caption] = {}  # the newest of each utterance without a final
         self._zero_ms = 0  # the track's first sample, since the call started
         self._unanswered = 0
         self._answered = asyncio.Event()
         self._fault: Exception | None = None
         self._started = False
+
+    def _listening(self, language: str | None) -> Captioner:
+        return Captioner(
+            VoiceActivity(),
+            lambda: f"u-{secrets.token_hex(6)}",
+            language=language,
+            tentative=self._scheduler.has_final_model,
+        )
+
+    def refuse(self) -> None:
+        """Forget what was heard, also where it is being recognized: no answer is taken any more.
+
+        What people saw of it becomes final as they saw it, now.
+        """
+        self._captioner = self._listening(self._captioner.language)
+        self._reducer = None
+        self._scheduler.forget(self._call.call, self.participant.id)
+        shown, self._shown = self._shown, {}
+        for partial_caption in shown.values():
+            final = as_final(partial_caption)
+            self._publish(final)
+            if final.text and self._wants_english(final.language):
+                self._on_english(final.utterance, None)
 
     def set_language(self, language: str | None) -> None:
         """From the next utterance on; a Whisper code, None to detect."""
@@ -154,6 +173,8 @@ class Speaker:
     def _hear(self, chunk: PcmChunk) -> None:
         if self._fault:
             raise self._fault
+        if not self.participant.captioned:
+            return  # nor does the track take any more of it
         if not self._started:
             self._started = True
             zero_at_ms = self._begins_at_ms
@@ -166,7 +187,7 @@ class Speaker:
         self._counts.audio_seconds += len(chunk.samples) / SAMPLE_RATE
         chunk = self._reduced(chunk)
         self._captioner.beat_factor = self._scheduler.beat_factor
-        if self.participant.captioned and self.understood:
+        if self.understood:
             self._submit(self._captioner.feed(chunk))
         else:
             self._submit(self._captioner.flush())
@@ -179,18 +200,19 @@ class Speaker:
         return self._reducer.reduce(chunk)
 
     def _submit(self, due: list[Due]) -> None:
+        captioner = self._captioner
         for item in due:
             if item.known:
                 self._unanswered += 1
-                self._answer(item, item.known)
+                self._answer(captioner, item, item.known)
                 continue
             if self.background and not item.final:
                 continue
             request = Request(
                 self._call.call,
                 self.participant.id,
-                partial(self._window, item),
-                partial(self._answer, item),
+                partial(self._window, captioner, item),
+                partial(self._answer, captioner, item),
                 item.utterance.length / SAMPLE_RATE,
                 background=not self._hurried,
             )
@@ -200,7 +222,9 @@ class Speaker:
             else:
                 self._scheduler.submit_partial(request)
 
-    def _window(self, due: Due) -> Window | None:
+    def _window(self, captioner: Captioner, due: Due) -> Window | None:
+        if captioner is not self._captioner:
+            return None
         try:
             window = due.window()
             if window and window.seconds >= VOCABULARY_SECONDS:
@@ -210,10 +234,14 @@ class Speaker:
             self._fault = self._fault or fault
             return None
 
-    def _answer(self, due: Due, hypothesis: Hypothesis | None) -> None:
+    def _answer(self, captioner: Captioner, due: Due, hypothesis: Hypothesis | None) -> None:
         try:
-            for draft in self._captioner.heard(due, hypothesis):
+            drafts = captioner.heard(due, hypothesis) if captioner is self._captioner else []
+            for draft in drafts:
                 caption = self._caption(draft)
+                self._shown[caption.utterance] = caption
+                if caption.final:
+                    del self._shown[caption.utterance]
                 self._publish(caption)
                 if caption.final and caption.text and self._wants_english(caption.language):
                     self._submit_english(caption, due)
@@ -225,6 +253,7 @@ class Speaker:
 
     def _submit_english(self, caption: Caption, due: Due) -> None:
         """Hear a finished utterance once more, in English."""
+        captioner = self._captioner
         window = Window(
             due.utterance.samples, language=caption.language, final=True, translate=True
         )
@@ -233,15 +262,18 @@ class Speaker:
             Request(
                 self._call.call,
                 self.participant.id,
-                lambda: window,
-                partial(self._answer_english, caption.utterance),
+                lambda: window if captioner is self._captioner else None,
+                partial(self._answer_english, captioner, caption.utterance),
                 window.seconds,
                 background=not self._hurried,
             )
         )
 
-    def _answer_english(self, utterance: str, hypothesis: Hypothesis | None) -> None:
-        self._on_english(utterance, hypothesis.text if hypothesis else None)
+    def _answer_english(
+        self, captioner: Captioner, utterance: str, hypothesis: Hypothesis | None
+    ) -> None:
+        heard = hypothesis if captioner is self._captioner else None
+        self._on_english(utterance, heard.text if heard else None)
         self._unanswered -= 1
         self._answered.set()
 

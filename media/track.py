@@ -38,6 +38,7 @@ class Track:
         self._pcm_end = 0
         self._pcm_zero_seconds: float | None = None  # when sample 0 of PCM was due
         self._closed = False
+        self._refused = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -51,6 +52,24 @@ class Track:
         """Whether no more packets are taken."""
         return self._closed
 
+    @property
+    def refused(self) -> bool:
+        """Whether its speaker does not want to be heard."""
+        return self._refused
+
+    def refuse(self) -> None:
+        """Drop what nobody has read yet, and undecoded what comes until `agree`. Idempotent."""
+        self._refused = True
+        self._chunks.clear()
+        self._waiting_samples = 0
+        if self._receiver:
+            self._receiver.forget()
+        self._wake(self._writer)
+
+    def agree(self) -> None:
+        """Its speaker is to be heard, from the next packet on. Idempotent."""
+        self._refused = False
+
     def take(self, packet: RtpPacket) -> list[int]:
         """Take a packet; those that come when it is closed are nobody's.
 
@@ -60,6 +79,9 @@ class Track:
             return []
         if self._receiver is None:
             self._receiver = TrackReceiver()
+        if self._refused:
+            self._receiver.refuse()
+            return []
         self._put(self._receiver.receive(packet))
         return self._receiver.missing if self._receiver.waiting else []
 
@@ -70,7 +92,7 @@ class Track:
         by `SHORTEST_PCM_GAP`. All lateness is against the first that came, so that a burst
         behind a stall makes no second gap. What comes when it is closed is nobody's.
         """
-        if self._closed or not len(samples):
+        if self._closed or self._refused or not len(samples):
             return
         seconds = len(samples) / SAMPLE_RATE
         if self._pcm_zero_seconds is None:
@@ -84,7 +106,7 @@ class Track:
 
         It follows what came before unless it is later by `SHORTEST_PCM_GAP`.
         """
-        if self._closed or not len(samples):
+        if self._closed or self._refused or not len(samples):
             return
         start = start if start - self._pcm_end > SHORTEST_PCM_GAP else self._pcm_end
         self._pcm_end = start + len(samples)

@@ -283,6 +283,12 @@ class Rooms:
             )
 
         await self.change(room, described)
+        wishes = {message.captioned, message.anonymous} != {None}
+        if wishes and room.shared.ref and who in room.participants:
+            # By the version that has it: an offer of before may have come in between.
+            with contained("a wish not told once more"):  # the node reads it in the call, too
+                node = self.lifecycle.node(room.shared)
+                await node.update(room.shared.ref, room.participants[who])
 
     # --- following ----------------------------------------------------------------------
 

@@ -358,6 +358,12 @@ def interrupted(participant: Participant, at_ms: int) -> Participant:
     return replace(participant, publishing=False, interrupted_at_ms=at_ms)
 
 
+def as_they_wish(who: Participant, person: Person) -> Participant:
+    """Somebody as they are known elsewhere, with the wishes that they told here."""
+    wishes = person.participant
+    return replace(who, captioned=wishes.captioned, anonymous=wishes.anonymous)
+
+
 def heard(call: SharedCall, event: CallEvent, epoch: int) -> SharedCall:
     """A node's word on the call; that of an owner before changes nothing."""
     if epoch != call.epoch or call.node is None:

@@ -63,6 +63,11 @@ def node_readings(node: Node) -> Iterable[Reading]:
     yield "rtp_packets_total", "RTP packets received.", received.packets
     yield "rtp_packets_lost_total", "RTP packets that did not come in time.", received.lost
     yield "rtp_packets_malformed_total", "RTP packets without Opus.", received.malformed
+    yield (
+        "rtp_packets_refused_total",
+        "RTP packets of who does not want to be captioned: not decoded.",
+        received.refused,
+    )
     yield "rtp_packets_recovered_total", "Lost packets recovered by FEC.", received.recovered
     yield (
         "audio_concealed_seconds_total",

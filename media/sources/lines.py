@@ -23,11 +23,15 @@ class Line:
         """`finish` ends the track, and returns when its last word is published."""
         self.track = Track()
         self._begins_at_ms = begins_at_ms
+        self._audio = audio
         self._decoder = RawDecoder(audio)
         self._finish = finish
 
     async def send(self, chunk: bytes, at_ms: int) -> None:
-        """See `AudioLine`."""
+        """See `AudioLine`. What its speaker does not want to be heard is not decoded."""
+        if self.track.refused and not self.track.closed:
+            self._decoder = RawDecoder(self._audio)  # resampling held some of it back
+            return
         samples = self._decoder.decode(chunk)
         if not self.track.closed:
             await self.track.room()

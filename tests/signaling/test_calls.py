@@ -565,3 +565,20 @@ async def test_who_comes_back_while_their_seat_is_still_there_stays_as_they_wish
         anna = w.calls.live["a"].participants["anna"]
         assert not anna.captioned
         assert anna.anonymous
+
+
+async def test_a_wish_is_told_to_the_node_by_the_version_of_the_call_that_has_it(tmp_path):
+    async with world(tmp_path) as w:
+        versions = []
+        update = w.node.update
+
+        async def noting(call, participant):
+            versions.append((call.version, participant.captioned))
+            await update(call, participant)
+
+        w.node.update = noting
+        seat = await w.join("s1", who=known("anna"))
+        await w.calls.update(seat, Update(captioned=False))
+        shared = w.calls.live["a"].shared
+        assert versions[-1] == (shared.version, False), "an offer of before undoes nothing"
+        assert not shared.participants["anna"].captioned
