@@ -54,6 +54,7 @@ class TranslatedFeed:
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._more = asyncio.Event()
         self._closed = False
+        self._erasures = 0
 
     def take(self, caption: Caption, *, of_speech: bool = False) -> None:
         """A caption as it was spoken, in the place of an earlier revision of it.
@@ -113,7 +114,8 @@ class TranslatedFeed:
         _keep(self._done, utterance, None)
 
     def forget_words(self) -> None:
-        """The transcript was erased: keep nothing that was said."""
+        """The transcript was erased: keep nothing that was said, nor what is being translated."""
+        self._erasures += 1
         self._known.clear()
         self._of_speech.clear()
         for utterance, caption in list(self._waiting.items()):
@@ -169,7 +171,7 @@ class TranslatedFeed:
         return begun.translated_at + BEAT_SECONDS if begun else 0.0
 
     async def _translate(self, caption: Caption) -> None:
-        text = self._known.get((caption.language, caption.text))
+        text, erasures = self._known.get((caption.language, caption.text)), self._erasures
         if text is None:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
@@ -177,25 +179,31 @@ class TranslatedFeed:
                         caption.text, caption.language, self.tag, urgent=caption.final
                     )
             except asyncio.CancelledError:
-                self._tell_as_spoken(caption)
+                self._tell_as_spoken(caption, erasures)
                 raise
             except (Untranslated, TimeoutError) as error:
                 if caption.final:
-                    log.warning("not translated", feed=self.tag, why=repr(error))
-                self._tell_as_spoken(caption)
+                    log.warning("not translated", feed=self.tag, why=type(error).__name__)
+                self._tell_as_spoken(caption, erasures)
                 return
             except Exception:  # a fault in one translation must not end them all
                 log.exception("not translated", feed=self.tag)
-                self._tell_as_spoken(caption)
+                self._tell_as_spoken(caption, erasures)
+                return
+            if caption.final and erasures != self._erasures:
+                self._begun.pop(caption.utterance, None)
                 return
             _keep(self._known, (caption.language, caption.text), text)
         newer = self._waiting.get(caption.utterance)
         if caption.final or newer is None or not newer.final:
             self._tell(caption, text, self.tag)
 
-    def _tell_as_spoken(self, caption: Caption) -> None:
-        """A final without a translation. What is being said can do without."""
-        if caption.final:
+    def _tell_as_spoken(self, caption: Caption, erasures: int | None = None) -> None:
+        """A final without a translation. What is being said can do without.
+
+        Nothing of one that was taken before the newest of so many `erasures`.
+        """
+        if caption.final and erasures in (None, self._erasures):
             self._tell(caption, caption.text, caption.language)
 
     def _tell(self, spoken: Caption, text: str, language: str) -> None:

@@ -274,7 +274,9 @@ class MemoryBus:
                 kept.open.clear()
                 # Their numbers stay: what is published again is known, and still erased.
                 kept.by_utterance = {
-                    utterance: replace(final, text="", stable=0, words=None)
+                    utterance: replace(
+                        final, text="", speaker="", stable=0, words=None, source_text=None
+                    )
                     for utterance, final in kept.by_utterance.items()
                 }
                 newest[feed] = kept.last_seq

@@ -154,12 +154,16 @@ class Calls:
     async def erase(self, call: str) -> int:
         """Erase what was said, everywhere; how many finals the store had."""
         await self.describe(call)
+        await self._forget_words(call)  # what waits there, or is being translated, is said no more
         erased = await self._transcripts.erase(call)
+        await self._forget_words(call)  # what it published in between it must not bring back
+        return erased
+
+    async def _forget_words(self, call: str) -> None:
         shared = await self._rooms.shared(call)
         if shared and shared.ref:
             with contained("words not forgotten by the node"):
                 await self._rooms.lifecycle.node(shared).forget_words(shared.ref)
-        return erased
 
     # --- Socket.IO ----------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA secure_delete = ON;
+PRAGMA temp_store = MEMORY;
 CREATE TABLE IF NOT EXISTS calls (
     call TEXT PRIMARY KEY,
     started_at_ms INTEGER NOT NULL,

@@ -14,7 +14,7 @@ from signaling.store import TranscriptStore
 from signaling.transcripts import Transcripts
 from surtitle.archive import archive_calls
 from surtitle.settings import Settings, UserError
-from surtitle.shared import shared
+from surtitle.shared import Shared, shared
 from surtitle.stores import transcript_store
 
 
@@ -40,11 +40,16 @@ async def erase_call(data: Path, call: str, settings: Settings) -> None:
                 shared(settings) as common,
                 HttpNodes(common.registry, settings.secret) as nodes,
             ):
+                await _forget_words(common, nodes, call)
                 count = await _erased(common.bus, store, call)
-                live = await common.presence.read(call)
-                if live and live.node and live.ref:
-                    await nodes.node(live.node).forget_words(live.ref)
+                await _forget_words(common, nodes, call)  # what it published in between
     sys.stderr.write(f"erased {count} finals\n")
+
+
+async def _forget_words(common: Shared, nodes: HttpNodes, call: str) -> None:
+    live = await common.presence.read(call)
+    if live and live.node and live.ref:
+        await nodes.node(live.node).forget_words(live.ref)
 
 
 async def archive_to(
