@@ -392,7 +392,7 @@ class NodeCall:
             connected.set_exception(fault)
             connected.exception()  # whoever waits gets it; nobody has to
         elif not self._closing:
-            log.info("call over at its SFU", code=fault.code, why=fault.message)
+            log.info("call over at its SFU", code=fault.code, why=fault.logged)
             self._tell_gateways(CallOver(self.ref.call, fault.message))
             await self._close_sources()
 

@@ -10,6 +10,7 @@ import structlog
 
 from captions.types import Caption
 from media.source import CallSource
+from signaling.errors import told
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class CaptionsBack:
                 await self._source.send(caption)
             except Exception as error:
                 if not self._failing:
-                    log.warning("captions not carried back", error=repr(error)[:200])
+                    log.warning("captions not carried back", error=told(error))
                 self._failing = True
             else:
                 self._failing = False

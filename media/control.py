@@ -75,7 +75,7 @@ class Control:
             check_node_token(self._secret, _bearer(request))
             return web.json_response(await self._do(await _order(request)))
         except ContractError as error:
-            log.info("order refused", code=error.code, why=error.message)
+            log.info("order refused", code=error.code, why=error.logged)
             return _answer(error)
         except Exception:  # the gateway must be told something; logged here once
             log.exception("order failed")

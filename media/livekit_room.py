@@ -22,6 +22,7 @@ from media.source import (
     participant_id,
 )
 from media.track import MOST_WAITING_SECONDS, Track
+from signaling.errors import told
 
 log = structlog.get_logger(__name__)
 
@@ -170,8 +171,8 @@ class Stay:
     def _unpublished(self, publication: Any, participant: Any) -> None:
         self._end(participant.identity, publication.sid)
 
-    def _failed(self, participant: Any, track_sid: str, error: str) -> None:
-        log.warning("LiveKit gives no track", sid=track_sid, why=str(error)[:200])
+    def _failed(self, participant: Any, track_sid: str, error: str) -> None:  # noqa: ARG002
+        log.warning("LiveKit gives no track", sid=track_sid)
         self._end(participant.identity, track_sid)
 
     def _departed(self, participant: Any) -> None:
@@ -209,4 +210,4 @@ async def _close(stream: Any) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await stream.aclose()
     except Exception as error:  # the SDK's: the track has ended all the same
-        log.warning("LiveKit stream not closed", error=repr(error)[:200])
+        log.warning("LiveKit stream not closed", error=told(error))

@@ -134,7 +134,7 @@ class ReceivingPeer:
         try:
             await self.take_candidate(candidate)
         except ContractError as error:
-            log.info("candidate left out", why=error.message)
+            log.info("candidate left out", why=error.logged)
 
     async def take_candidate(self, candidate: Mapping[str, Any]) -> None:
         """Add a remote candidate as `RTCIceCandidateInit` has it; nothing where it is the end.

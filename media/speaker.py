@@ -114,7 +114,7 @@ class Speaker:
         self._scheduler.forget(self._call.call, self.participant.id)
         shown, self._shown = self._shown, {}
         for partial_caption in shown.values():
-            final = as_final(partial_caption)
+            final = replace(as_final(partial_caption), speaker=self.participant.speaker)
             self._publish(final)
             if final.text and self._wants_english(final.language):
                 self._on_english(final.utterance, None)

@@ -94,7 +94,7 @@ class WhepClient:
             async with self._request("DELETE", session.url, DELETE_SECONDS):
                 return
         except ContractError as error:
-            log.info("WHEP session not deleted", why=error.message)
+            log.info("WHEP session not deleted", why=error.logged)
 
     def _resolved(self, base: str, location: str) -> str:
         """An address that the server gave, checked."""

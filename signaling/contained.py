@@ -18,6 +18,6 @@ def contained(what: str) -> Iterator[None]:
     try:
         yield
     except ContractError as error:
-        log.info(what, code=error.code, why=error.message)
+        log.info(what, code=error.code, why=error.logged)
     except Exception:
         log.exception(what)

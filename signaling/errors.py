@@ -38,6 +38,11 @@ class ContractError(Exception):
         self.message = message
         self.retry_after_ms = retry_after_ms
 
+    @property
+    def logged(self) -> str:
+        """The message as it may be logged: behind a colon is what was wrong, in its own words."""
+        return self.message.partition(":")[0]
+
     def to_wire(self) -> dict[str, Any]:
         """The `error` object of an acknowledgement."""
         wire: dict[str, Any] = {"code": self.code, "message": self.message}
@@ -61,3 +66,11 @@ class Unreachable(ContractError):
 
     def __init__(self, message: str = "the server cannot reach what it needs") -> None:
         super().__init__("unavailable", message, 1000)
+
+
+def told(error: BaseException) -> str:
+    """An exception as it may be logged: many quote what they could not handle."""
+    name = type(error).__name__
+    if isinstance(error, ContractError):
+        return f"{name}: {error.logged}"
+    return f"{name}: {error}" if isinstance(error, OSError) else name

@@ -80,7 +80,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except ContractError as error:
-        log.info("refused", method=request.method, code=error.code, why=error.message)
+        log.info("refused", method=request.method, code=error.code, why=error.logged)
         return problem(error)
     except web.HTTPRequestEntityTooLarge:
         return problem(ContractError("too_large", f"a body has at most {LARGEST_BODY} bytes"))

@@ -70,7 +70,7 @@ async def answered(
         return {"ok": True, **(await handler(client, *(payload or ({},))[:1]) or {})}
     except ContractError as error:
         known = event if handler else "unknown"
-        log.info("refused", event_name=known, code=error.code, why=error.message)
+        log.info("refused", event_name=known, code=error.code, why=error.logged)
         return {"ok": False, "error": error.to_wire()}
     except Exception:  # python-socketio would send no acknowledgement at all
         log.exception("event failed", event_name=event)

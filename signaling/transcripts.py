@@ -11,7 +11,7 @@ import structlog
 from captions.types import Caption
 from signaling.bus import Bus, Unwritten
 from signaling.contained import contained
-from signaling.errors import Unreachable
+from signaling.errors import Unreachable, told
 from signaling.messages import Participant
 from signaling.store import CallRecord, ParticipantRecord, TranscriptStore
 
@@ -112,7 +112,7 @@ class Transcripts:
             await self._store.save_captions(finals)
             await self._tell(finals)
         except Exception as error:  # whatever the store's driver raises, finals wait on the bus
-            log.error("transcripts not written", error=repr(error), finals=len(batch))
+            log.error("transcripts not written", error=told(error), finals=len(batch))
             return False
         await self._bus.acknowledge(entry.entry for entry in batch)
         return True

@@ -267,7 +267,7 @@ def run(
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run gateway and media node in one process, on the embedded store and bus."""
-    logs.configure(log_form.value)
+    logs.configure(log_form.value, secret=secret)
     settings = Settings(
         host=host,
         port=port,
@@ -334,7 +334,7 @@ def gateway(
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run a gateway of a cluster, against Redis and MongoDB."""
-    logs.configure(log_form.value)
+    logs.configure(log_form.value, secret=secret)
     settings = Settings(
         host=host,
         port=port,
@@ -404,7 +404,7 @@ def node(
     """Run a media node of a cluster, against Redis."""
     if context.invoked_subcommand:
         return
-    logs.configure(log_form.value)
+    logs.configure(log_form.value, secret=secret)
     settings = Settings(
         host=host,
         port=port,

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.log_watch import watch
+
 
 class Server:
     """`async with` starts `surtitle run` and waits until it listens."""
@@ -32,6 +34,7 @@ class Server:
 
     async def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        watch(self.log, self._options)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "surtitle", "run", "--port", "0"),

@@ -20,7 +20,7 @@ from media.livekit_room import Speakers, Stay
 from media.pauses import Pauses
 from media.source import Connected, Lost, Recovered, Tell
 from signaling.allowlist import AllowList
-from signaling.errors import Code, ContractError
+from signaling.errors import Code, ContractError, told
 from signaling.sources import LiveKit
 
 log = structlog.get_logger(__name__)
@@ -213,7 +213,7 @@ async def _disconnect(room: Any) -> None:
         async with asyncio.timeout(DISCONNECT_SECONDS):
             await room.disconnect()
     except Exception as error:  # the SDK's: we are as good as gone
-        log.warning("LiveKit room not left", error=repr(error)[:200])
+        log.warning("LiveKit room not left", error=told(error))
 
 
 def _refusal(message: str) -> ContractError:

@@ -175,7 +175,7 @@ class FileRun:
 
     def error(self, error: ContractError) -> None:
         """See `Outlet`; a recording waits where no node takes it."""
-        log.info("file waits for a node", code=error.code, why=error.message)
+        log.info("file waits for a node", code=error.code, why=error.logged)
 
     def ended(self) -> None:
         """See `Outlet`."""

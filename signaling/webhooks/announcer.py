@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from captions.types import Caption
+from signaling.errors import told
 from signaling.messages import WebhookEvent
 from signaling.shared_call import now_ms
 from signaling.store import CallRecord, TranscriptStore
@@ -62,7 +63,7 @@ class Announcer:
             try:
                 await self._add(deliveries)
             except Exception as error:  # whatever the store's driver raises
-                log.info("ends of calls not told yet", error=repr(error))
+                log.info("ends of calls not told yet", error=told(error))
                 return
             if self._unkept and self._unkept[0] is deliveries:
                 self._unkept.popleft()

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from signaling.errors import told
 from signaling.metrics import Reading
 from signaling.shared_call import now_ms
 from signaling.store import TranscriptStore
@@ -87,7 +88,7 @@ class Deliverer:
             try:
                 wait_seconds = await self._look()
             except OSError as error:
-                log.info("webhooks not sent: the store is away", error=repr(error))
+                log.info("webhooks not sent: the store is away", error=told(error))
             except Exception:  # whatever it is, the others' events need somebody who sends them
                 log.exception("webhooks not sent")
             try:
@@ -149,7 +150,7 @@ class Deliverer:
         try:
             await self._deliver(delivery)
         except OSError as error:
-            log.info("webhook not settled: the store is away", error=repr(error))
+            log.info("webhook not settled: the store is away", error=told(error))
         except Exception:  # one event's fault must not be another's
             log.exception("webhook not sent")
 

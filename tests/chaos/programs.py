@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.log_watch import watch
+
 START_SECONDS = 120
 """Several clusters start at once, on as few cores as there are."""
 
@@ -40,6 +42,7 @@ class Program:
             await self.kill()
 
     async def start(self) -> None:
+        watch(self.log, self._command)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *("setpriv", "--pdeathsig", "KILL", *self._prefix),
