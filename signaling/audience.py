@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Protocol
 
 from captions.profanity import masked
@@ -108,20 +109,31 @@ class Audience:
             await self._ask_for_offers(room)
 
     async def _tell_person(self, room: Room, before: Person | None, now: Person) -> None:
-        if before and before.participant.to_wire() == now.participant.to_wire():
-            return
         # Who has just come is told in the acknowledgement.
         skip = now.socket if before is None or before.socket != now.socket else None
-        await self._tell_participant(room, "updated" if before else "joined", now.participant, skip)
+        known = before.participant if before else None
+        event = "updated" if before else "joined"
+        await self._tell_participant(room, event, now.participant, skip, known)
 
     async def _tell_participant(
-        self, room: Room, event: str, participant: Participant, skip: str | None = None
+        self,
+        room: Room,
+        event: str,
+        participant: Participant,
+        skip: str | None = None,
+        known: Participant | None = None,
     ) -> None:
-        wire = participant.to_wire()
+        """Tell whom it is news, where they are `known` as they were.
+
+        Names of who is anonymous are for those in the call, who meet them: not for watchers.
+        """
         if event == "left":
-            wire["publishing"] = False
+            participant = replace(participant, publishing=False)
         for seat in list(room.seats.values()):
-            if seat.socket != skip:
+            inside = seat.participant is not None
+            wire = participant.to_wire() if inside else participant.to_outside()
+            before = known and (known.to_wire() if inside else known.to_outside())
+            if seat.socket != skip and wire != before:
                 payload = {"event": event, "participant": wire}
                 await self._sockets.emit("call:participant", payload, seat.socket)
 

@@ -317,8 +317,11 @@ class Lifecycle:
         for caption in await self._bus.left_open(shared.call):
             if caption.final or not shared.epoch:
                 continue
+            final, person = as_final(caption), shared.people.get(caption.participant)
+            if person and person.participant.anonymous:  # by now
+                final = replace(final, speaker=person.participant.speaker)
             try:
-                await self._bus.publish_final(shared.epoch, as_final(caption))
+                await self._bus.publish_final(shared.epoch, final)
             except (Fenced, Unopened):
                 log.info("an open utterance has no final: the call has another owner")
                 return
@@ -371,7 +374,7 @@ class Lifecycle:
             details = await self.node(shared).start(self.ref(shared), shared.source, language)
         except ContractError as error:
             if error.code != "conflict":  # as where it is there, since somebody else saw to it
-                log.warning("SFU not joined by the next node", code=error.code, why=error.message)
+                log.warning("SFU not joined by the next node", code=error.code, why=error.logged)
                 await self._presence.change(shared.call, partial(_without_node, shared))
                 await self._registry.give_back(shared.node or "")
                 raise

@@ -192,6 +192,10 @@ class Participant:
             "publishing": self.publishing,
         }
 
+    def to_outside(self) -> dict[str, Any]:
+        """The same for who is not in the call: without the name of who hides theirs."""
+        return self.to_wire() | {"name": self.speaker}
+
     def updated(self, update: Update) -> Participant:
         """The participant after `call:update`."""
         fields = update.model_dump(exclude_none=True, exclude={"captions_language", "profanity"})

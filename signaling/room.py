@@ -75,7 +75,9 @@ def call_to_wire(record: CallRecord, shared: SharedCall | None, seq: int) -> dic
         "call": record.call,
         "state": shared.state if shared else "ended",
         "source": _source(settings, shared),
-        "participants": shared.roster() if shared else [],
+        "participants": (
+            [who.to_outside() for who in shared.participants.values()] if shared else []
+        ),
         "language": settings.get("language", "auto"),
         "seq": seq,
         "started_at": _time(record.started_at_ms),
