@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 from captions.endpoint import EndpointRules
 from captions.types import Samples, to_samples
 from captions.vad import FRAME, VoiceActivity
+from tests.recordings import ROOT
 
 RULES = EndpointRules()
 
@@ -71,3 +75,17 @@ def test_two_tracks_do_not_hear_each_other(voices: dict[str, Any]):
         mixed.append(one(joe[n : n + FRAME]))
         other(ada[n : n + FRAME])
     np.testing.assert_allclose(np.concatenate(mixed), VoiceActivity()(joe), atol=1e-4)
+
+
+def test_nothing_is_kept_or_told_of_the_machine_that_it_runs_on(tmp_path):
+    """ONNX Runtime keeps what it will send to its maker, unless it is told not to."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from captions.vad import VoiceActivity; VoiceActivity()"],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
