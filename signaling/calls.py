@@ -31,6 +31,7 @@ from signaling.messages import (
     Update,
     Watch,
 )
+from signaling.personal import erase_person
 from signaling.room import Room, Seat, call_to_wire
 from signaling.rooms import Rooms
 from signaling.shared_call import SharedCall, chosen
@@ -158,6 +159,18 @@ class Calls:
         erased = await self._transcripts.erase(call)
         await self._forget_words(call)  # what it published in between it must not bring back
         return erased
+
+    async def erase_participant(self, participant: str, only: str | None = None) -> int:
+        """Erase what somebody said, in one call or all; how many finals that were.
+
+        `conflict` while one of those calls goes on: its words are in many hands.
+        """
+        calls = {c for c in await self._store.calls_of(participant) if only in (None, c)}
+        for call in sorted(calls):
+            if await self._rooms.shared(call):
+                why = "they are or were in a call that goes on: end it first"
+                raise ContractError("conflict", why)
+        return await erase_person(self._store, participant, calls)
 
     async def _forget_words(self, call: str) -> None:
         shared = await self._rooms.shared(call)

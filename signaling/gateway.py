@@ -33,6 +33,7 @@ from signaling.lifecycle import Lifecycle
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
 from signaling.node_watch import NodeWatch
+from signaling.personal_http import PersonalHttp
 from signaling.presence import Presence
 from signaling.readers import Readers
 from signaling.registry import HEARTBEAT_SECONDS, Registry
@@ -212,6 +213,9 @@ class Gateway:
         WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
             self._app
         )
+        PersonalHttp(
+            calls=self._calls, store=store, transcripts=self._transcripts, authority=authority
+        ).add_routes(self._app)
         UsageApi(store=store, authority=authority).add_routes(self._app)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
         self._chores: list[asyncio.Task[None]] = []

@@ -39,6 +39,7 @@ INDEXES: Final[dict[str, Sequence[Mapping[str, Any]]]] = {
     ],
     "participants": [
         {"keys": [("call", 1), ("participant", 1)], "name": "once", "unique": True},
+        {"keys": [("participant", 1)], "name": "by_participant"},
         _EXPIRES,
     ],
     "finals": [

@@ -5,14 +5,17 @@ Whatever passes `tests/signaling/store_contract.py` may stand in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from captions.types import SPOKEN, Caption
 from signaling.api_keys.keys import ApiKeys
 from signaling.usage.ledger import Ledger
 from signaling.webhooks.delivery import Deliveries
+
+ERASED: Final = "erased"
+"""Whose the finals of people are who were erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,18 @@ class TranscriptStore(Protocol):
 
         Finals up to the `seq` in `up_to` (by feed) that a late writer still brings are
         not taken: an erasure is final.
+        """
+
+    async def attendances(self, participant: str) -> list[tuple[str, ParticipantRecord]]:
+        """The calls that somebody was seen in, in order of `first_seen_ms`."""
+
+    async def calls_of(self, participant: str) -> set[str]:
+        """The calls that somebody was seen in, or has finals in."""
+
+    async def erase_participant(self, participant: str, calls: Collection[str]) -> int:
+        """Empty somebody's finals in these calls, in all feeds; how many there were.
+
+        See `signaling.personal.emptied`. That they were there is forgotten, too.
         """
 
     async def expire(self, now_ms: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -41,8 +41,9 @@ from signaling.mongo_agreement import (
     take_back,
 )
 from signaling.mongo_documents import INDEXES, Document, date
+from signaling.personal import emptied
 from signaling.retention import DAY_MS
-from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.store import ERASED, CallRecord, ParticipantRecord, Search
 from signaling.usage import mongo as usage
 from signaling.webhooks import mongo as webhooks
 
@@ -315,6 +316,35 @@ class MongoStore:
                 count += await delete(db, "finals", finals)
             await delete(db, "participants", {"call": call})
             await webhooks.erase(db, call)
+        return count
+
+    async def attendances(self, participant: str) -> list[tuple[str, ParticipantRecord]]:
+        """See `TranscriptStore`."""
+        async with self._asked() as db:
+            found = db.participants.find({"participant": participant})
+            ordered = found.sort([("first_seen_ms", 1), ("call", 1)])
+            documents_found = await ordered.to_list(None)
+        return [(each["call"], documents.participant_record(each)) for each in documents_found]
+
+    async def calls_of(self, participant: str) -> set[str]:
+        """See `TranscriptStore`."""
+        async with self._asked() as db:
+            seen = await db.participants.distinct("call", {"participant": participant})
+            spoke = await db.finals.distinct("call", {"participant": participant, "feed": SPOKEN})
+        return {*seen, *spoke}
+
+    async def erase_participant(self, participant: str, calls: Collection[str]) -> int:
+        """See `TranscriptStore`."""
+        count = 0
+        async with self._asked() as db:
+            for call in sorted(calls):
+                whose = {"call": call, "participant": participant}
+                async for found in db.finals.find(whose):
+                    left = {"participant": ERASED, "caption": emptied(_caption(found)).to_wire()}
+                    words: Document = {"words": []} if "words" in found else {}
+                    await db.finals.update_one({"_id": found["_id"]}, {"$set": {**left, **words}})
+                    count += 1
+                await delete(db, "participants", whose)
         return count
 
     async def expire(self, now_ms: int) -> int:

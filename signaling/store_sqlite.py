@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,8 +15,9 @@ import aiosqlite
 from captions.types import SPOKEN, Caption
 from signaling.api_keys.sqlite import SCHEMA as API_KEYS
 from signaling.api_keys.sqlite import SqliteApiKeys
+from signaling.personal import emptied
 from signaling.retention import expires_at_ms
-from signaling.store import CallRecord, ParticipantRecord, Search
+from signaling.store import ERASED, CallRecord, ParticipantRecord, Search
 from signaling.usage.sqlite import SCHEMA as LEDGER
 from signaling.usage.sqlite import SqliteLedger
 from signaling.webhooks.sqlite import SCHEMA as DELIVERIES
@@ -55,6 +56,8 @@ CREATE TABLE IF NOT EXISTS finals (
     UNIQUE (call, feed, utterance)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS finals_by_seq ON finals (call, feed, seq);
+CREATE INDEX IF NOT EXISTS finals_by_participant ON finals (participant, id);
+CREATE INDEX IF NOT EXISTS participants_by_id ON participants (participant);
 CREATE TABLE IF NOT EXISTS numbered (
     call TEXT NOT NULL,
     feed TEXT NOT NULL,
@@ -236,6 +239,48 @@ class SqliteStore:
             await self.deliveries.erase(db, call)
             await db.execute(_MERGE_INDEX)
         # Nor may what was erased linger in the write-ahead log.
+        await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
+
+    async def attendances(self, participant: str) -> list[tuple[str, ParticipantRecord]]:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT call, participant, name, first_seen_ms, last_seen_ms FROM participants"
+            " WHERE participant = ? ORDER BY first_seen_ms, call",
+            participant,
+        )
+        return [(row[0], ParticipantRecord(*row[1:])) for row in rows]
+
+    async def calls_of(self, participant: str) -> set[str]:
+        """See `TranscriptStore`."""
+        rows = await self._rows(
+            "SELECT call FROM participants WHERE participant = ?1"
+            " UNION SELECT call FROM finals WHERE participant = ?1",
+            participant,
+        )
+        return {row["call"] for row in rows}
+
+    async def erase_participant(self, participant: str, calls: Collection[str]) -> int:
+        """See `TranscriptStore`."""
+        count = 0
+        async with self._transaction() as db:
+            for call in sorted(calls):
+                whose = (call, participant)
+                rows = await db.execute_fetchall(
+                    "SELECT id, caption FROM finals WHERE call = ? AND participant = ?", whose
+                )
+                for row in rows:
+                    left = json.dumps(emptied(_caption(row)).to_wire(), ensure_ascii=False)
+                    await db.execute(
+                        "UPDATE finals SET participant = ?, caption = ? WHERE id = ?",
+                        (ERASED, left, row["id"]),
+                    )
+                    await db.execute("DELETE FROM spoken_words WHERE rowid = ?", (row["id"],))
+                    count += 1
+                await db.execute(
+                    "DELETE FROM participants WHERE call = ? AND participant = ?", whose
+                )
+            await db.execute(_MERGE_INDEX)
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
 

@@ -588,8 +588,11 @@ def key_revoke(
 
 @app.command()
 def export(
-    call: str,
+    call: Annotated[str, typer.Argument(help="A call; leave it out with --participant.")] = "",
     *,
+    participant: Annotated[
+        str, typer.Option(help="All that is kept of this participant, as JSON.")
+    ] = "",
     form: Annotated[
         TranscriptForm, typer.Option("--format", help="Form of the transcript.")
     ] = TranscriptForm.TXT,
@@ -597,25 +600,38 @@ def export(
     data: Data = None,
     mongo: MongoUrl = "",
 ) -> None:
-    """Print the transcript of a call from the embedded store, or from MongoDB."""
-    from surtitle.transcript import export_call
+    """Print a transcript, or all of one participant, from the embedded store or MongoDB."""
+    from surtitle.transcript import export_call, export_participant
 
+    if bool(call) == bool(participant):
+        raise typer.BadParameter("a call, or --participant ID")
+    if participant:
+        _run(export_participant(data or data_folder(), participant, mongo=mongo))
+        return
     _run(export_call(data or data_folder(), call, form.value, language, mongo=mongo))
 
 
 @app.command()
 def erase(
-    call: str,
+    call: Annotated[str, typer.Argument(help="A call; leave it out with --participant.")] = "",
     *,
+    participant: Annotated[
+        str, typer.Option(help="What this participant said in calls that are over.")
+    ] = "",
     data: Data = None,
     redis: RedisUrl = "",
     mongo: MongoUrl = "",
     secret: Secret = "",
 ) -> None:
-    """Erase the transcript of a call from the embedded store, or from Redis and MongoDB."""
-    from surtitle.transcript import erase_call
+    """Erase a transcript, or what one participant said, wherever it is kept."""
+    from surtitle.transcript import erase_call, erase_participant
 
+    if bool(call) == bool(participant):
+        raise typer.BadParameter("a call, or --participant ID")
     settings = Settings(redis=redis, mongo=mongo, secret=secret)
+    if participant:
+        _run(erase_participant(data or data_folder(), participant, settings))
+        return
     _run(erase_call(data or data_folder(), call, settings))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from captions.formats import FORMATS
 from signaling.bus import Bus, MemoryBus
 from signaling.node_client import HttpNodes
+from signaling.personal import erase_person, exported
 from signaling.store import TranscriptStore
 from signaling.transcripts import Transcripts
 from surtitle.archive import archive_calls
@@ -44,6 +45,29 @@ async def erase_call(data: Path, call: str, settings: Settings) -> None:
                 count = await _erased(common.bus, store, call)
                 await _forget_words(common, nodes, call)  # what it published in between
     sys.stderr.write(f"erased {count} finals\n")
+
+
+async def export_participant(data: Path, participant: str, mongo: str = "") -> None:
+    """Write what is kept of somebody to standard output; see `signaling.personal.exported`."""
+    async with _store(data, mongo) as store:
+        async for part in exported(store, participant):
+            sys.stdout.write(part)
+
+
+async def erase_participant(data: Path, participant: str, settings: Settings) -> None:
+    """Empty what somebody said, and forget where they were.
+
+    `UserError` while one of those calls goes on; without Redis the server must not run.
+    """
+    async with _store(data, settings.mongo) as store:
+        calls = await store.calls_of(participant)
+        if settings.redis:
+            async with shared(settings) as common:
+                live = [call for call in sorted(calls) if await common.presence.read(call)]
+            if live:
+                raise UserError(f"the call {live[0]!r} goes on: end it first")
+        count = await erase_person(store, participant, calls)
+    sys.stderr.write(f"erased {count} finals in {len(calls)} calls\n")
 
 
 async def _forget_words(common: Shared, nodes: HttpNodes, call: str) -> None:

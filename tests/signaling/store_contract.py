@@ -71,6 +71,37 @@ class StoreContract:
 
     # --- calls --------------------------------------------------------------------------
 
+    async def test_what_one_person_said_is_emptied_and_they_were_never_there(self, store):
+        call, other = new_call(), new_call()
+        who, ben = f"p-{call}", f"b-{call}"
+        for each in (call, other):
+            await store.save_call(CallRecord(each, 0))
+            await store.save_participants(
+                each, [ParticipantRecord(who, "Anna", 1, 5), ParticipantRecord(ben, "Ben", 2, 6)]
+            )
+            finals = [
+                numbered(1, "ask not", call=each, participant=who, speaker="Anna"),
+                numbered(2, "what your", call=each, participant=ben),
+            ]
+            german = replace(finals[0], feed="de", text="frag nicht", source_text="ask not")
+            await store.save_captions([*finals, replace(german, words=None, seq=1)])
+        assert await store.calls_of(who) == {call, other}
+        assert {c: p.name for c, p in await store.attendances(who)} == {call: "Anna", other: "Anna"}
+        assert await store.erase_participant(who, {call}) == 2
+        assert await store.calls_of(who) == {other}
+        left, said = await store.captions(call)
+        assert (left.seq, left.text, left.words, left.participant) == (1, "", (), "erased")
+        assert left.speaker == "Anonymous"
+        assert said.text == "what your"
+        [german] = await store.captions(call, "de")
+        assert (german.text, german.source_text) == ("", None)
+        assert await found(store, "ask", call=call) == []
+        assert await found(store, "ask", call=other) == ["ask not"]
+        assert [p.id for p in await store.participants(call)] == [ben]
+        await store.save_captions([numbered(1, "ask not", call=call, participant=who)])
+        assert (await store.captions(call))[0].text == "", "a late writer brings nothing back"
+        assert await store.has_all(call, {SPOKEN: 2, "de": 1})
+
     async def test_a_call_is_remembered_with_its_settings(self, store):
         record = CallRecord(
             CALL, 1_700_000_000_000, settings={"language": "de", "vocabulary": ["Größe", "日本"]}
