@@ -46,7 +46,7 @@ class PersonalHttp:
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """`GET`: as it comes from the store, however much it is."""
-        participant, call = self._whose(request)
+        participant, call = await self._whose(request)
         await self._transcripts.flush(_FLUSH_SECONDS)
         parts = exported(self._store, participant, call)
         first = await anext(parts)  # where the store is away there is a proper error
@@ -60,15 +60,15 @@ class PersonalHttp:
 
     async def erase(self, request: web.Request) -> web.Response:
         """`DELETE`: of calls that are over."""
-        participant, call = self._whose(request)
+        participant, call = await self._whose(request)
         await self._transcripts.flush(_FLUSH_SECONDS)
         erased = await self._calls.erase_participant(participant, call)
         log.info("participant erased", finals=erased)
         return web.Response(status=204)
 
-    def _whose(self, request: web.Request) -> tuple[str, str | None]:
+    async def _whose(self, request: web.Request) -> tuple[str, str | None]:
         participant = valid(_ID, "participant", request.match_info["participant"])
-        who = self._authority.identify(bearer(request))
+        who = await self._authority.authenticate(bearer(request))
         if who.subject != participant:
             who.require("manage")
         return participant, None if who.call == "*" else who.call

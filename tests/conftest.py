@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,7 +27,9 @@ async def server(tmp_path_factory) -> AsyncIterator[Server]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """What events in this process were logged as: structlog prints them."""
     if report.when == "teardown" and "test_log_watch" not in report.nodeid:
-        found = log_watch.found_in(report.capstdout + report.caplog, ids=False)
+        # The events only: what else is printed are tracebacks with lines of the tests.
+        events = re.findall(r"^\d{4}-\d\d-\d\d .*", report.capstdout, re.MULTILINE)
+        found = log_watch.found_in("\n".join(events), ids=False)
         _told.extend(f"{report.nodeid}: {what}" for what in found)
 
 
