@@ -112,3 +112,8 @@ def file_jobs() -> str:
 def file_jobs_of(subject: str) -> str:
     """Those of a subject."""
     return f"{{files}}:of:{subject}"
+
+
+def limit(key: str) -> str:
+    """When somebody may ask again, or what they have open; `key` begins with the limit's name."""
+    return f"{{limits}}:{key}"

@@ -9,9 +9,12 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as aioredis
 
+from signaling.limits.rules import Rate
 from signaling.redis.bus import RedisBus
 from signaling.redis.file_jobs import RedisFileJobs
 from signaling.redis.hub import Hub
+from signaling.redis.keys import limit
+from signaling.redis.limits import RedisLimits
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
@@ -19,6 +22,7 @@ from signaling.seal import Seal
 from tests.redis_server import RedisCluster, RedisServer
 from tests.signaling.bus_contract import BusContract
 from tests.signaling.file_jobs_contract import FileJobsContract
+from tests.signaling.limits_contract import LEASE_SECONDS, LimitsContract
 from tests.signaling.presence_contract import PresenceContract
 from tests.signaling.registry_contract import RegistryContract
 
@@ -93,6 +97,25 @@ class TestRedisFileJobs(FileJobsContract):
     async def other(self, jobs, url):
         async with connected(url) as (link, hub):
             yield RedisFileJobs(link, hub)
+
+
+class TestRedisLimits(LimitsContract):
+    @pytest.fixture
+    async def store(self, shared):
+        return RedisLimits(shared[0], LEASE_SECONDS)
+
+    @pytest.fixture
+    async def other(self, store, url):
+        async with Link(url) as link:
+            yield RedisLimits(link, LEASE_SECONDS)
+
+    async def test_nothing_is_left_of_who_came_and_went(self, store, shared):
+        link, _ = shared
+        assert await store.take("a", Rate(interval_seconds=0.05, burst=3)) == 0.0
+        assert await store.hold("l1", {"b": 3, "c": 3}) is None
+        await store.release("l1", ["b"])
+        await asyncio.sleep(LEASE_SECONDS * 1.5)
+        assert [await link.do("EXISTS", limit(key)) for key in "abc"] == [0, 0, 0]
 
 
 class TestRedisPresence(PresenceContract):
