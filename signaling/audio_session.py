@@ -19,6 +19,7 @@ from signaling.calls import Calls
 from signaling.contained import contained
 from signaling.errors import ContractError
 from signaling.inner_sockets import InnerSockets
+from signaling.limits.limiter import Limiter
 from signaling.messages import Join, Update
 from signaling.room import Seat
 from signaling.shared_call import now_ms
@@ -95,13 +96,15 @@ class AudioSession:
         private: bool,
         tasks: asyncio.TaskGroup,
         recorded: bool = False,
+        limiter: Limiter | None = None,
     ) -> None:
         """`private`: the call is this session's own, and ends with it.
 
         `recorded`: the audio was spoken before. It has a time of its own, lets all who speak now
         go before it, and waits for a node for as long as it takes. To be sent no faster than
-        `room` lets it.
+        `room` lets it. `limiter` says how much audio there may be in all; without, any amount.
         """
+        self._limiter = limiter
         self.outlet = outlet
         self.received_seconds = 0.0
         """Audio that was taken so far."""
@@ -168,11 +171,16 @@ class AudioSession:
         """Take the next audio; of a recording, `offset_ms` is where in it that begins.
 
         `ContractError`: `invalid` or `too_large` where it is not of the session's format,
-        `rate_limited` where too much waits, `conflict` behind the end. The session goes on.
+        `too_large` also where it is more than a session may have, `rate_limited` where too much
+        waits, `conflict` behind the end. The session goes on.
         """
         if self._over:
             raise ContractError("conflict", "the session has ended")
         seconds = self._audio.seconds(chunk)
+        limiter = self._limiter
+        most_seconds = limiter.limits.audio_seconds_per_session if limiter else 0
+        if limiter and most_seconds and self.received_seconds + seconds > most_seconds:
+            raise limiter.refusal("audio_seconds_per_session")
         if self._waiting_seconds + seconds > MOST_AHEAD_SECONDS:
             raise ContractError("rate_limited", "too much audio at once waits", 1000)
         length_ms = round(seconds * 1000)

@@ -21,15 +21,13 @@ from signaling.contained import contained
 from signaling.errors import ContractError
 from signaling.health import Health
 from signaling.inner_sockets import InnerSockets
+from signaling.limits.limiter import Lease, Limiter, holder
 from signaling.messages import Join
 from signaling.tokens import Identity
 
 log = structlog.get_logger(__name__)
 
 RESUME_SECONDS: Final = 30.0
-
-MOST_SESSIONS: Final = 10_000
-"""At a time on one gateway."""
 
 _CLOSE_SECONDS: Final = 15.0
 
@@ -53,6 +51,7 @@ class _Kept:
     session: AudioSession
     who: Identity
     call: str | None  # None: it is the client's own
+    lease: Lease
     expiring: asyncio.Task[None] | None = field(default=None)
 
 
@@ -67,7 +66,9 @@ class AudioSessions:
         health: Health,
         tasks: asyncio.TaskGroup,
         resume_seconds: float = RESUME_SECONDS,
+        limiter: Limiter | None = None,
     ) -> None:
+        self._limiter = limiter or Limiter()
         self._calls = calls
         self._sockets = sockets
         self._health = health
@@ -90,10 +91,15 @@ class AudioSessions:
             raise ContractError("forbidden", "the token is for one call: say its id as call")
         if wish.call and wish.vocabulary:
             raise ContractError("invalid", "custom_vocabulary: a call has its own (PATCH it)")
-        if len(self._sessions) >= MOST_SESSIONS:
-            raise ContractError("overloaded", "too many audio sessions", 5000)
         if wish.call is None and not self._health.fleet.takes_calls:
             raise ContractError("overloaded", "no media node takes new calls", 2000)
+        lease = await self._limiter.hold(
+            {
+                "streams_per_gateway": self._limiter.id,
+                "streams_per_tenant": who.tenant,
+                "connections_per_subject": holder(who),
+            }
+        )
         session = AudioSession(
             calls=self._calls,
             sockets=self._sockets,
@@ -101,15 +107,20 @@ class AudioSessions:
             audio=wish.audio,
             private=wish.call is None,
             tasks=self._tasks,
+            limiter=self._limiter,
         )
         call = wish.call or f"s-{secrets.token_hex(8)}"
         settings: dict[str, Any] = {}
         if wish.call is None and wish.vocabulary:
             settings["vocabulary"] = list(wish.vocabulary)
         joining = Join(call=call, name=wish.name, language=wish.language)
-        await session.open(who, joining, settings)
+        try:
+            await session.open(who, joining, settings)
+        except BaseException:
+            lease.release()
+            raise
         name = secrets.token_urlsafe(24)
-        self._sessions[name] = _Kept(session, who, wish.call)
+        self._sessions[name] = _Kept(session, who, wish.call, lease)
         return name, session
 
     async def resume(self, name: str, who: Identity, outlet: Outlet) -> AudioSession:
@@ -140,6 +151,7 @@ class AudioSessions:
         """End a session behind its last final. Idempotent."""
         kept = self._sessions.pop(name, None)
         if kept:
+            kept.lease.release()
             if kept.expiring and kept.expiring is not asyncio.current_task():
                 kept.expiring.cancel()
             await kept.session.finish()

@@ -20,6 +20,7 @@ from signaling.bus import Bus, Letter
 from signaling.contained import contained
 from signaling.errors import ContractError
 from signaling.lifecycle import CallEnded
+from signaling.limits.limiter import Limiter
 from signaling.messages import (
     Candidate,
     ChangeCall,
@@ -59,8 +60,10 @@ class Calls:
         turn: TurnServers,
         sockets: Sockets,
         targets: Targets | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         """`targets` reads the webhooks that calls name."""
+        self._limiter = limiter or Limiter()
         self._targets = targets or Targets()
         self._rooms = rooms
         self._bus = bus
@@ -305,10 +308,11 @@ class Calls:
         async with self._rooms.lock(seat.call):  # the call may have ended while this waited
             room = self._room(seat)
             participant = self._participant(seat)
+            self._check_tracks(room, participant.id)
             await self._rooms.place(room)
             shared = room.shared
-        node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
-        seat.offered = True
+            node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
+            seat.offered = True
         sdp = await node.offer(ref, participant, message.sdp)
         return {"sdp": sdp, "type": "answer"}
 
@@ -319,10 +323,11 @@ class Calls:
         async with self._rooms.lock(seat.call):
             room = self._room(seat)
             participant = self._participant(seat)
+            self._check_tracks(room, participant.id)
             await self._rooms.place(room)
             shared = room.shared
-        node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
-        seat.offered = True
+            node, ref = self._rooms.lifecycle.node(shared), self._rooms.lifecycle.ref(shared)
+            seat.offered = True
         return await node.listen(ref, participant, audio, begins_at_ms, background=background)
 
     def seated(self, seat: Seat) -> bool:
@@ -394,6 +399,16 @@ class Calls:
         if room is None or not self.seated(seat):
             raise ContractError("conflict", "join a call first")
         return room
+
+    def _check_tracks(self, room: Room, who: str) -> None:
+        """`overloaded` where as many send audio as may, who is none of them yet."""
+        # Of whose audio nothing has arrived yet, those of other gateways are not known.
+        offered = {seat.participant for seat in room.seats.values() if seat.offered}
+        people = room.participants.values()
+        sending = {one.id for one in people if one.publishing or one.id in offered}
+        most = self._limiter.limits.tracks_per_call
+        if most and len(sending) >= most and who not in sending:
+            raise self._limiter.refusal("tracks_per_call")
 
     def _participant(self, seat: Seat) -> Participant:
         room = self._room(seat)

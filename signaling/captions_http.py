@@ -15,6 +15,7 @@ from signaling.brought import BringCaptions, idempotency_key
 from signaling.errors import ContractError
 from signaling.event_response import begun, last_event_id
 from signaling.event_streams import EventStream
+from signaling.limits.limiter import Limiter, holder
 from signaling.messages import ClientMessage, Feed, Id, Profanity, checked
 from signaling.readers import Readers, Wish
 from signaling.tenure import Tenures, Unwarned
@@ -45,7 +46,15 @@ class Bring(ClientMessage):
 class CaptionsHttp:
     """The routes."""
 
-    def __init__(self, *, readers: Readers, bringing: Bringing, tenures: Tenures) -> None:
+    def __init__(
+        self,
+        *,
+        readers: Readers,
+        bringing: Bringing,
+        tenures: Tenures,
+        limiter: Limiter | None = None,
+    ) -> None:
+        self._limiter = limiter or Limiter()
         self._readers = readers
         self._bringing = bringing
         self._tenures = tenures
@@ -61,6 +70,7 @@ class CaptionsHttp:
         wish = _wish(request, tenure.who)
         if self._readers.draining:  # an error would be the end of an EventSource
             return await begun(request)
+        lease = await self._limiter.hold({"connections_per_subject": holder(tenure.who)})
         stream = self._readers.streams.open(request.transport)
         tenure.start(Unwarned(stream.close))
         try:
@@ -71,6 +81,7 @@ class CaptionsHttp:
         finally:
             tenure.end()
             self._readers.streams.forget(stream)
+            lease.release()
 
     async def bring(self, request: web.Request) -> web.Response:
         """`POST`: one caption, or several as `captions`; they are answered as they are numbered."""

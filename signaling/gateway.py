@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,6 +31,10 @@ from signaling.http import LARGEST_BODY, Api, problems
 from signaling.inner_sockets import InnerSockets
 from signaling.keeper import Keeper
 from signaling.lifecycle import Lifecycle
+from signaling.limits.addresses import Addresses
+from signaling.limits.front import KEEPALIVE_SECONDS, Front
+from signaling.limits.http import HttpLimits
+from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
 from signaling.node_watch import NodeWatch
@@ -92,19 +97,24 @@ class Gateway:
         file_jobs: FileJobs | None = None,
         files: FileRules | None = None,
         token_grace_seconds: float = GRACE_SECONDS,
+        limiter: Limiter | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
         """`port` 0 picks one. `ends_calls`: all calls end with this gateway, the only one.
 
         `language` is the BCP 47 tag of who does not say theirs, in a call that does not either.
         `watch` makes what tells of nodes that die, where they are other processes. `targets` are
         the webhooks. `file_jobs` are those of all gateways, where there are others. Connections
-        are closed so many seconds behind the end of their token.
+        are closed so many seconds behind the end of their token. `addresses` tells clients apart.
         """
         self.id = gateway_id
         self._bus = bus
         self._store = store
         self._registry = registry
         self._ends_calls = ends_calls
+        self._limiter = limiter or Limiter()
+        self._addresses = addresses or Addresses()
+        limits = HttpLimits(self._limiter, self._addresses)
         self._memory = ""  # of the registry, by name
         self._host = host
         self._port = port
@@ -119,7 +129,7 @@ class Gateway:
             bus, store, [Recorder(store, presence).finals_written, announcer.finals_written]
         )
         tenures = Tenures(authority, self._group, token_grace_seconds)
-        self._sockets = SocketServer(tenures, origins)
+        self._sockets = SocketServer(tenures, origins, limits)
         self._streams = EventStreams()
         sockets = self._inner = InnerSockets(Clients(self._sockets, self._streams))
         lifecycle = Lifecycle(
@@ -131,6 +141,7 @@ class Gateway:
             transcripts=self._transcripts,
             language=language,
             ended=announcer.call_ended,
+            admit=partial(self._limiter.admit, "calls_per_tenant_per_minute"),
         )
         self._rooms = Rooms(
             gateway=gateway_id,
@@ -157,10 +168,15 @@ class Gateway:
             turn=turn,
             sockets=sockets,
             targets=targets,
+            limiter=self._limiter,
         )
         self._sockets.attach(self._calls)
         self._sessions = AudioSessions(
-            calls=self._calls, sockets=sockets, health=health, tasks=self._group
+            calls=self._calls,
+            sockets=sockets,
+            health=health,
+            tasks=self._group,
+            limiter=self._limiter,
         )
         self._sockets.transcribe.attach(self._sessions)
         jobs = file_jobs or MemoryFileJobs()
@@ -174,7 +190,10 @@ class Gateway:
         )
         metrics.add(self._readings)
         metrics.add(self._webhooks.readings)
-        self._app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
+        metrics.add_tally(self._limiter.tally)
+        self._app = web.Application(
+            middlewares=[problems, limits.middleware], client_max_size=LARGEST_BODY
+        )
         self._sockets.sio.attach(self._app)
         Api(
             calls=self._calls,
@@ -191,6 +210,7 @@ class Gateway:
             readers=Readers(self._rooms, self._transcripts, store, self._streams),
             bringing=Bringing(self._rooms, bus, self._transcripts, store),
             tenures=tenures,
+            limiter=self._limiter,
         ).add_routes(self._app)
         Whip(
             sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
@@ -217,7 +237,12 @@ class Gateway:
             calls=self._calls, store=store, transcripts=self._transcripts, authority=authority
         ).add_routes(self._app)
         UsageApi(store=store, authority=authority).add_routes(self._app)
-        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            shutdown_timeout=2.0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+        )
         self._chores: list[asyncio.Task[None]] = []
         self.url = ""
 
@@ -234,10 +259,17 @@ class Gateway:
                 self._expire(),
                 self._webhooks.run(),
                 self._files.run(),
+                self._limiter.run(),
             )
         ]
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        site = Front(
+            self._runner,
+            self._host,
+            self._port,
+            limiter=self._limiter,
+            addresses=self._addresses,
+        )
         try:
             await site.start()
         except OSError as error:
@@ -326,6 +358,11 @@ class Gateway:
             "slow_clients_total",
             "Clients cut off because they did not read.",
             self._sockets.slow_clients + self._streams.slow_clients,
+        )
+        yield (
+            "flooding_clients_total",
+            "Clients cut off because they went past their limits, fast and for long.",
+            self._sockets.limits.flooding,
         )
         yield "audio_sessions", "Sessions of raw audio that are open.", self._sessions.count
         yield "files_waiting", "Files whose turn has not come.", self._files.waiting

@@ -78,8 +78,13 @@ class Lifecycle:
         transcripts: Transcripts,
         language: str = "auto",
         ended: Ended | None = None,
+        admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """`language` is the BCP 47 tag of who does not say theirs, in a call that does not."""
+        """`language` is the BCP 47 tag of who does not say theirs, in a call that does not.
+
+        `admit` is asked before a call of a tenant begins; it may raise `ContractError`.
+        """
+        self._admit = admit
         self._bus = bus
         self._registry = registry
         self._presence = presence
@@ -116,6 +121,8 @@ class Lifecycle:
         """
         while True:
             record = await self._record(call, settings, tenant)
+            if record and self._admit:
+                await self._admit(tenant)
             check()
             shared = await self._presence.change(call, partial(_begun, record))
             if shared and shared.ending_since_ms is None:

@@ -57,9 +57,14 @@ class Message(Packet):  # type: ignore[misc]
 
 
 class EngineSocket(Protocol):
-    """What an outbox knows of Engine.IO's socket: whether polling gave way to a WebSocket."""
+    """What is known of Engine.IO's socket: `upgraded` where polling gave way to a WebSocket."""
 
     upgraded: bool
+    closed: bool
+    queue: Outbox
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: object = None) -> None:  # noqa: FBT001, FBT002
+        """End it."""
 
 
 class Outbox(asyncio.Queue[Packet | None]):
@@ -196,14 +201,21 @@ class Outboxes:
         if engine_socket:
             engine_socket.queue.abort()
 
+    def cut_off(self, socket: EngineSocket) -> None:
+        """Close a client's connection at once, and let it leave where it sits."""
+        socket.queue.abort()
+        self._close(socket)
+
     def _cut_off(self, outbox: Outbox) -> None:
         self.slow_clients += 1
         log.info("slow client cut off", packets=outbox.qsize())
-        eio = self._sio.eio
-        socket = next((s for s in eio.sockets.values() if s.queue is outbox), None)
+        socket = next((s for s in self._sio.eio.sockets.values() if s.queue is outbox), None)
         if socket:
-            # Who polls has no connection to abort, and the seat is to be left at once anyway.
-            reason = eio.reason.TRANSPORT_ERROR
-            task = asyncio.create_task(socket.close(wait=False, abort=True, reason=reason))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close(socket)
+
+    def _close(self, socket: EngineSocket) -> None:
+        # Who polls has no connection to abort, and the seat is to be left at once anyway.
+        reason = self._sio.eio.reason.TRANSPORT_ERROR
+        task = asyncio.create_task(socket.close(wait=False, abort=True, reason=reason))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -12,6 +12,10 @@ import structlog
 
 from signaling.calls import Calls
 from signaling.errors import ContractError
+from signaling.limits.addresses import Addresses
+from signaling.limits.http import HttpLimits
+from signaling.limits.limiter import Lease, Limiter
+from signaling.limits.socket import SocketLimits
 from signaling.messages import (
     LARGEST_SDP,
     LARGEST_SIGNAL,
@@ -50,8 +54,16 @@ class Connection:
 
     socket: str
     tenure: Tenure
+    lease: Lease
+    stream: Lease | None = None
     seat: Seat | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def hush(self) -> None:
+        """No audio of theirs comes any more."""
+        stream, self.stream = self.stream, None
+        if stream:
+            stream.release()
 
     @property
     def identity(self) -> Identity:
@@ -77,7 +89,9 @@ def _in_turn(handler: Handler[Connection]) -> Handler[Connection]:
 class SocketServer:
     """The Socket.IO server. `attach` gives it the calls; it emits before that, too."""
 
-    def __init__(self, tenures: Tenures, origins: list[str]) -> None:
+    def __init__(
+        self, tenures: Tenures, origins: list[str], limits: HttpLimits | None = None
+    ) -> None:
         """`origins` are the web origins that may connect beside the server's own."""
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp",
@@ -87,6 +101,8 @@ class SocketServer:
             ping_timeout=10,
         )
         self._outboxes = Outboxes(self.sio)
+        limits = limits or HttpLimits(Limiter(), Addresses())
+        self.limits = SocketLimits(self.sio, self._outboxes, limits)
         self._tenures = tenures
         self._connections: dict[str, Connection] = {}
         self._calls: Calls | None = None
@@ -103,7 +119,7 @@ class SocketServer:
             "peer:signal": self._signal,
             "token:refresh": self._refresh,
         }
-        self.transcribe = TranscribeSocket(self.sio, self._outboxes, tenures)
+        self.transcribe = TranscribeSocket(self.sio, self._outboxes, tenures, self.limits)
         """The namespace `/transcribe`."""
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._disconnect)
@@ -160,9 +176,10 @@ class SocketServer:
             raise ContractError("unavailable", "the server is starting", 1000)
         return self._calls
 
-    async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
+    async def _connect(self, socket: str, environ: dict[str, Any], auth: object = None) -> None:
         tenure = await admitted(self._tenures, auth)
-        self._connections[socket] = Connection(socket, tenure)
+        lease = await self.limits.connection(socket, "/", environ, tenure.who)
+        self._connections[socket] = Connection(socket, tenure, lease)
         tenure.start(SocketHolder(self.sio, self._outboxes, socket))
 
     async def _disconnect(self, socket: str, reason: str) -> None:
@@ -171,9 +188,11 @@ class SocketServer:
         connection = self._connections.pop(socket, None)
         if connection:
             connection.tenure.end()
-        if connection and self._calls:
-            async with connection.turn:  # behind a join that is still under way
-                if connection.seat:
+            connection.lease.release()
+            self.limits.left(socket, "/")
+            async with connection.turn:  # behind a join or an offer that is still under way
+                connection.hush()
+                if connection.seat and self._calls:
                     await self._calls.leave(connection.seat)
 
     async def _event(self, event: str, socket: str, *payload: object) -> dict[str, Any]:
@@ -223,7 +242,11 @@ class SocketServer:
         sdp = payload.get("sdp") if isinstance(payload, dict) else None
         if isinstance(sdp, str) and len(sdp) > LARGEST_SDP:
             raise ContractError("too_large", f"an offer has at most {LARGEST_SDP} bytes")
-        return await self._open_calls.offer(seat, checked(Offer, payload))
+        message, who = checked(Offer, payload), connection.identity
+        await self.limits.offer(who, connection.socket)
+        if connection.stream is None:
+            connection.stream = await self.limits.stream(who.tenant)
+        return await self._open_calls.offer(seat, message)
 
     async def _candidate(self, connection: Connection, payload: object) -> None:
         seat = connection.seated
@@ -232,6 +255,7 @@ class SocketServer:
 
     async def _close_media(self, connection: Connection, payload: object) -> None:  # noqa: ARG002
         await self._open_calls.close_media(connection.seated)
+        connection.hush()
 
     async def _signal(self, connection: Connection, payload: object) -> None:
         message = checked(Signal, payload)
@@ -251,9 +275,11 @@ class SocketServer:
             await self._rise(connection)
         elif seat and seat.offered and not who.may("publish", seat.call):
             await self._open_calls.close_media(seat)
+            connection.hush()
         return {**answer, "call": connection.seat.call if connection.seat else None}
 
     async def _rise(self, connection: Connection) -> None:
+        connection.hush()
         seat, connection.seat = connection.seat, None
         if seat:
             await self._open_calls.leave(seat)

@@ -16,6 +16,8 @@ from pydantic import Field
 from signaling.audio_session import AudioSession
 from signaling.audio_sessions import AudioSessions, Wish
 from signaling.errors import ContractError
+from signaling.limits.limiter import Lease
+from signaling.limits.socket import SocketLimits
 from signaling.messages import ClientMessage, Id, Language, Name, Vocabulary, checked
 from signaling.outbox import Outboxes
 from signaling.socket_events import Handler, SocketHolder, admitted, answered, refreshed
@@ -42,6 +44,7 @@ class _Client:
     """One socket. Its events are taken in turn, but for audio, which is taken at once."""
 
     tenure: Tenure
+    lease: Lease
     outlet: _Outlet
     name: str = ""
     session: AudioSession | None = None
@@ -51,7 +54,14 @@ class _Client:
 class TranscribeSocket:
     """The namespace. `attach` gives it the sessions; nothing can be started before that."""
 
-    def __init__(self, sio: socketio.AsyncServer, outboxes: Outboxes, tenures: Tenures) -> None:
+    def __init__(
+        self,
+        sio: socketio.AsyncServer,
+        outboxes: Outboxes,
+        tenures: Tenures,
+        limits: SocketLimits,
+    ) -> None:
+        self._limits = limits
         self._sio = sio
         self._outboxes = outboxes
         self._tenures = tenures
@@ -77,10 +87,12 @@ class TranscribeSocket:
             raise ContractError("unavailable", "the server is starting", 1000)
         return self._sessions
 
-    async def _connect(self, socket: str, environ: object, auth: object = None) -> None:  # noqa: ARG002
+    async def _connect(self, socket: str, environ: dict[str, Any], auth: object = None) -> None:
         tenure = await admitted(self._tenures, auth)
+        # By its subject each session counts.
+        lease = await self._limits.connection(socket, NAMESPACE, environ, None)
         outlet = _Outlet(self._outboxes, socket)
-        self._clients[socket] = _Client(tenure, outlet)
+        self._clients[socket] = _Client(tenure, lease, outlet)
         tenure.start(SocketHolder(self._sio, self._outboxes, socket, NAMESPACE))
         # Behind the answer to the handshake, before which a client takes no event.
         self._sio.start_background_task(self._greet, outlet)
@@ -94,6 +106,8 @@ class TranscribeSocket:
         client = self._clients.pop(socket, None)
         if client:
             client.tenure.end()
+            client.lease.release()
+            self._limits.left(socket, NAMESPACE)
         if client and self._sessions:
             async with client.turn:  # behind a start that is still under way
                 if client.session is None:

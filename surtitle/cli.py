@@ -215,6 +215,21 @@ FilesAtOnce = Annotated[
         max=64,
     ),
 ]
+LimitPairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        envvar="SURTITLE_LIMIT",
+        help="NAME=NUMBER of docs/limits.md, 0 for none; repeatable. Also SURTITLE_LIMIT_NAME.",
+    ),
+]
+TrustedProxy = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SURTITLE_TRUSTED_PROXY",
+        help="Addresses of proxies whose X-Forwarded-For counts (10.0.0.0/8), repeatable.",
+    ),
+]
 LogOption = Annotated[
     LogForm, typer.Option("--log", envvar="SURTITLE_LOG", help="Form of log lines.")
 ]
@@ -264,6 +279,8 @@ def run(
     largest_file: LargestFile = 200,
     files_memory: FilesMemory = 1024,
     files_at_once: FilesAtOnce = 1,
+    limit: LimitPairs = None,
+    trusted_proxy: TrustedProxy = None,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run gateway and media node in one process, on the embedded store and bus."""
@@ -297,6 +314,8 @@ def run(
         largest_file=largest_file,
         files_memory=files_memory,
         files_at_once=files_at_once,
+        limits=tuple(limit or ()),
+        trusted_proxies=tuple(trusted_proxy or ()),
     )
     from surtitle.embedded import serve
 
@@ -331,6 +350,8 @@ def gateway(
     largest_file: LargestFile = 200,
     files_memory: FilesMemory = 1024,
     files_at_once: FilesAtOnce = 1,
+    limit: LimitPairs = None,
+    trusted_proxy: TrustedProxy = None,
     log_form: LogOption = LogForm.TEXT,
 ) -> None:
     """Run a gateway of a cluster, against Redis and MongoDB."""
@@ -356,6 +377,8 @@ def gateway(
         largest_file=largest_file,
         files_memory=files_memory,
         files_at_once=files_at_once,
+        limits=tuple(limit or ()),
+        trusted_proxies=tuple(trusted_proxy or ()),
         redis=redis,
         mongo=mongo,
     )

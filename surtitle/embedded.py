@@ -15,6 +15,7 @@ from signaling.bus import MemoryBus
 from signaling.errors import ContractError
 from signaling.gateway import Gateway
 from signaling.health import Health
+from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics
 from signaling.node_api import NodeApi
 from signaling.presence import MemoryPresence
@@ -107,5 +108,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 targets=settings.targets(),
                 files=settings.file_rules,
                 token_grace_seconds=settings.token_grace,
+                limiter=Limiter(settings.rules),
+                addresses=settings.addresses,
             )
         )

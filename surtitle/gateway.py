@@ -12,6 +12,7 @@ import structlog
 
 from signaling.gateway import Gateway
 from signaling.health import Health
+from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics
 from signaling.node_client import HttpNodes
 from signaling.node_watch import NodeWatch
@@ -73,6 +74,8 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 file_jobs=common.file_jobs,
                 files=settings.file_rules,
                 token_grace_seconds=settings.token_grace,
+                limiter=Limiter(settings.rules, common.limits),
+                addresses=settings.addresses,
                 watch=partial(NodeWatch, common.registry, session, settings.secret),
             )
         )

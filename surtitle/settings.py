@@ -15,6 +15,8 @@ from signaling.allowlist import AllowList
 from signaling.errors import ContractError
 from signaling.files.memory import FileRules
 from signaling.jwks import Jwks
+from signaling.limits.addresses import Addresses
+from signaling.limits.rules import Limits
 from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
 from signaling.tenure import GRACE_SECONDS
 from signaling.webhooks.targets import Targets
@@ -93,6 +95,8 @@ class Settings:
     largest_file: int = 200
     files_memory: int = 1024
     files_at_once: int = 1
+    limits: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -103,6 +107,22 @@ class Settings:
     def file_rules(self) -> FileRules:
         """What files may take of a gateway."""
         return FileRules(self.largest_file * 2**20, self.files_memory * 2**20, self.files_at_once)
+
+    @property
+    def rules(self) -> Limits:
+        """The limits; `SettingsError` where they cannot be meant."""
+        try:
+            return Limits.of(self.limits, os.environ)
+        except ValueError as error:
+            raise SettingsError(f"--limit NAME=NUMBER: {error}.") from None
+
+    @property
+    def addresses(self) -> Addresses:
+        """Whose requests these are; `SettingsError` where proxies are no ranges of addresses."""
+        try:
+            return Addresses(self.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"--trusted-proxy: {error} (10.0.0.0/8).") from None
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""
@@ -130,6 +150,7 @@ class Settings:
             raise SettingsError("--previous-secret is beside --secret, the one that is in use.")
         self.keys()
         self.targets()
+        self.rules, self.addresses  # noqa: B018 - they raise
 
     def keys(self) -> Jwks | None:
         """Public keys of tokens; `SettingsError` where their URL cannot be meant."""

@@ -11,6 +11,7 @@ from signaling.errors import Unreachable
 from signaling.redis.bus import RedisBus
 from signaling.redis.file_jobs import RedisFileJobs
 from signaling.redis.hub import Hub
+from signaling.redis.limits import RedisLimits
 from signaling.redis.link import Link
 from signaling.redis.presence import RedisPresence
 from signaling.redis.registry import RedisRegistry
@@ -20,13 +21,14 @@ from surtitle.settings import Settings, SettingsError, UserError
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The bus, the registry, presence and jobs of files, over one connection to Redis."""
+    """The bus, the registry, presence, jobs of files and limits, over one connection to Redis."""
 
     link: Link
     bus: RedisBus
     registry: RedisRegistry
     presence: RedisPresence
     file_jobs: RedisFileJobs
+    limits: RedisLimits
 
     async def answers(self) -> bool:
         """Whether Redis does."""
@@ -52,6 +54,7 @@ async def shared(settings: Settings) -> AsyncIterator[Shared]:
         async with Hub(link) as hub, RedisBus(link, hub) as bus:
             seal = Seal(settings.secret)
             registry, presence = RedisRegistry(link), RedisPresence(link, hub, seal)
-            yield Shared(link, bus, registry, presence, RedisFileJobs(link, hub))
+            jobs, limits = RedisFileJobs(link, hub), RedisLimits(link)
+            yield Shared(link, bus, registry, presence, jobs, limits)
     finally:
         await link.__aexit__()

@@ -11,6 +11,8 @@ from signaling.bus import MemoryBus
 from signaling.files.memory import FileRules
 from signaling.gateway import Gateway
 from signaling.health import Health
+from signaling.limits.addresses import Addresses
+from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics
 from signaling.presence import MemoryPresence
 from signaling.registry import MemoryRegistry
@@ -29,6 +31,9 @@ async def lone_gateway(
     calls: Sequence[str],
     authority: Authority | None = None,
     files: FileRules | None = None,
+    *,
+    limiter: Limiter | None = None,
+    addresses: Addresses | None = None,
 ) -> AsyncIterator[tuple[Gateway, MemoryBus]]:
     bus = MemoryBus()
     async with (
@@ -48,6 +53,8 @@ async def lone_gateway(
             metrics=Metrics(),
             origins=[],
             files=files,
+            limiter=limiter,
+            addresses=addresses,
         ) as running,
     ):
         for call in calls:

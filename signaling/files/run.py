@@ -142,7 +142,7 @@ class FileRun:
             try:
                 await session.open(self._who, joining, settings)
             except ContractError as error:
-                passes = error.code in ("unavailable", "overloaded")
+                passes = error.code in ("unavailable", "overloaded", "rate_limited")
                 if not passes or time.monotonic() > until:
                     raise
                 await asyncio.sleep(_AGAIN_SECONDS)

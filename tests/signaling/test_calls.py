@@ -9,6 +9,7 @@ import pytest
 from captions.types import SPOKEN
 from signaling.audience import call_group, feed_group
 from signaling.errors import ContractError
+from signaling.limits.limiter import Limiter
 from signaling.messages import (
     CallHealth,
     Candidate,
@@ -19,11 +20,11 @@ from signaling.messages import (
     Update,
     Watch,
 )
-from signaling.socket import SocketServer
-from signaling.tenure import Tenures
+from signaling.socket import Connection, SocketServer
+from signaling.tenure import Tenure, Tenures
 from signaling.tokens import Everybody
 from tests.signaling.bus_contract import final
-from tests.signaling.world import OFFER, Gate, code_of, known, nothing_left, world
+from tests.signaling.world import ANYBODY, OFFER, Gate, code_of, known, nothing_left, world
 
 # --- the life of a call ---------------------------------------------------------------------
 
@@ -340,10 +341,13 @@ async def test_audio_that_begins_while_a_name_changes_is_not_forgotten(tmp_path)
 
 
 async def test_a_socket_that_dies_while_it_joins_leaves_the_call_again(tmp_path):
-    server = SocketServer(Tenures(Everybody(), asyncio.TaskGroup()), [])
+    tenures = Tenures(Everybody(), asyncio.TaskGroup())
+    server = SocketServer(tenures, [])
     async with world(tmp_path) as w:
         server.attach(w.calls)
-        await server._connect("s1", {}, None)
+        server._connections["s1"] = Connection(
+            "s1", Tenure(tenures, None, ANYBODY), await Limiter().hold({})
+        )
         gate = w.store.gates["call"] = Gate()
         joining = asyncio.ensure_future(server._event("call:join", "s1", {"call": "a"}))
         await gate.reached.wait()

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from signaling.limits.rules import NAMES
 from signaling.metrics import CONTENT_TYPE, Metrics
 
 
@@ -24,7 +25,11 @@ def check_families(families) -> None:
         assert family.documentation, name
         for sample in family.samples:
             assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
-            assert sample.labels == {}, "no label by call or person"
+            if name == "surtitle_limits_hit":
+                assert set(sample.labels) == {"limit"}
+                assert sample.labels["limit"] in NAMES
+            else:
+                assert sample.labels == {}, "no label by call or person"
             assert sample.value >= 0
 
 
