@@ -29,8 +29,8 @@ _BROUGHT: Final = "brought_per_address_per_minute"
 _WHIP: Final = "whip_requests_per_address_per_minute"
 _UPLOADS: Final = "uploads_per_address_per_minute"
 
-_CHEAP: Final = {_PROBES, _PAGE}
-"""Asking the other gateways would cost more than the answer."""
+_CHEAP: Final = {_PROBES, _PAGE, CONNECTS}
+"""Not worth asking the other gateways: what lasts is held, for which they are asked anyway."""
 
 _LASTING: Final = {
     "/api/calls/{call}/captions",
