@@ -236,7 +236,7 @@ async def test_what_cannot_be_read_is_told_as_everywhere(tmp_path):
         assert (await w.http.get("/api/calls/a/captions", headers=wrong)).status_code == 400
         assert (await w.http.head("/api/calls/a/captions")).status_code == 405
         for grants, call, status in ((("read",), "a", 403), (("watch",), "b", 403)):
-            token = authority.issue("ben", call, grants, None, 60)
+            token = authority.issue("ben", call, grants, None, 3600)
             reply = await w.http.get(
                 "/api/calls/a/captions", headers={"Authorization": f"Bearer {token}"}
             )

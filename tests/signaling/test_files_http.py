@@ -27,7 +27,7 @@ FILE = media_file(tone(1.2), "mp3")
 
 
 def token(subject: str, *grants: str, call: str = "*") -> dict[str, str]:
-    issued = SharedSecret(SECRET).issue(subject, call, grants, None, 60)
+    issued = SharedSecret(SECRET).issue(subject, call, grants, None, 3600)
     return {"Authorization": f"Bearer {issued}"}
 
 

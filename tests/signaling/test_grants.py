@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MINE, OTHER = "mine", "other"
 
 
-def token(*grants: str, call: str = MINE, secret: str = SECRET, seconds: int = 60) -> str:
+def token(*grants: str, call: str = MINE, secret: str = SECRET, seconds: int = 3600) -> str:
     return SharedSecret(secret).issue("p-anna", call, grants, None, seconds)
 
 

@@ -458,7 +458,7 @@ def forged() -> str:
     return SharedSecret(SECRET + "!").issue("p-anna", "*", GRANTS, None, 60)
 
 
-def token(*grants: str, call: str = "mine", subject: str = "p-anna", seconds: int = 60) -> str:
+def token(*grants: str, call: str = "mine", subject: str = "p-anna", seconds: int = 3600) -> str:
     return SharedSecret(SECRET).issue(subject, call, grants, None, seconds)
 
 

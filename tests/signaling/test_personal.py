@@ -21,7 +21,7 @@ AUTHORITY = SharedSecret("a secret of the tests that is long enough")
 
 
 def bearer(who: str, call: str = "*", *grants: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {AUTHORITY.issue(who, call, grants, None, 60)}"}
+    return {"Authorization": f"Bearer {AUTHORITY.issue(who, call, grants, None, 3600)}"}
 
 
 async def kept(store: SqliteStore, calls: int = 3) -> None:

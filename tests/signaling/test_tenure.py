@@ -25,7 +25,7 @@ SOON = 2
 OFFER = {"sdp": "v=0", "type": "offer"}
 
 
-def token(*grants: str, subject: str = "p-anna", call: str = CALL, seconds: int = 60) -> str:
+def token(*grants: str, subject: str = "p-anna", call: str = CALL, seconds: int = 3600) -> str:
     return SharedSecret(SECRET).issue(subject, call, grants or GRANTS, None, seconds)
 
 

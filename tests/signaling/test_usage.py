@@ -220,7 +220,7 @@ async def test_usage_is_asked_for_by_day_tenant_call_and_time(tmp_path):
     [("*", ("manage",), 200), (CALL, ("manage",), 403), ("*", ("read", "join"), 403)],
 )
 async def test_usage_is_for_who_manages_all_calls(tmp_path, call, grants, status):
-    issued = SharedSecret(SECRET).issue("m", call, grants, None, 60)
+    issued = SharedSecret(SECRET).issue("m", call, grants, None, 3600)
     async with (
         stage(tmp_path) as a,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {issued}"}) as http,

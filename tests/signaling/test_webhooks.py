@@ -336,7 +336,7 @@ async def test_whose_token_is_for_one_call_sees_and_tries_that_one_s(tmp_path, r
             ("other", ("manage",), 0, 404),
             (CALL, ("read",), None, 403),
         ):
-            token = SharedSecret(SECRET).issue("m", call, grants, None, 60)
+            token = SharedSecret(SECRET).issue("m", call, grants, None, 3600)
             headers = {"Authorization": f"Bearer {token}"}
             listed = await a.http.get("/api/webhooks/deliveries", headers=headers)
             if seen is None:
