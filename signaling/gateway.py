@@ -19,6 +19,7 @@ from signaling.bus import Bus
 from signaling.calls import Calls
 from signaling.captions_http import CaptionsHttp
 from signaling.contained import contained
+from signaling.cors import checked_origins, share
 from signaling.errors import Unreachable
 from signaling.event_streams import Clients, EventStreams
 from signaling.files.http import FilesHttp
@@ -38,6 +39,7 @@ from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics, Reading
 from signaling.node_api import NodeDirectory
 from signaling.node_watch import NodeWatch
+from signaling.origins import Origins
 from signaling.personal_http import PersonalHttp
 from signaling.presence import Presence
 from signaling.readers import Readers
@@ -191,9 +193,12 @@ class Gateway:
         metrics.add(self._readings)
         metrics.add(self._webhooks.readings)
         metrics.add_tally(self._limiter.tally)
+        pages = Origins(origins)
         self._app = web.Application(
-            middlewares=[problems, limits.middleware], client_max_size=LARGEST_BODY
+            middlewares=[problems, checked_origins(pages), limits.middleware],
+            client_max_size=LARGEST_BODY,
         )
+        share(self._app, pages)
         self._sockets.sio.attach(self._app)
         Api(
             calls=self._calls,

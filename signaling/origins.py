@@ -24,14 +24,18 @@ class Origins:
 
     def check(self, request: web.Request) -> None:
         """`ContractError` `forbidden` where the request is of a page that may not connect."""
+        if not self.allows(request):
+            raise ContractError("forbidden", "pages of this origin may not connect")
+
+    def allows(self, request: web.Request) -> bool:
+        """Whether the request is of a page that may connect, or of none."""
         headers = request.headers
         environ = {"wsgi.url_scheme": request.scheme, "HTTP_HOST": request.host}
         for name in ("X-Forwarded-Proto", "X-Forwarded-Host"):
             if name in headers:
                 environ[f"HTTP_{name.upper().replace('-', '_')}"] = headers[name]
         origin = headers.get("Origin")
-        if origin is not None and not self(origin, environ):
-            raise ContractError("forbidden", "pages of this origin may not connect")
+        return origin is None or self(origin, environ)
 
 
 def _own(environ: Mapping[str, str]) -> set[str]:

@@ -95,7 +95,7 @@ async def stage(folder, targets: Targets | None = None, rules: Rules = SOON, **m
             turn=TurnServers(),
             health=Health("1"),
             metrics=Metrics(),
-            origins=[],
+            origins=more.pop("origins", []),
             ends_calls=True,
             targets=targets,
             webhook_rules=rules,
