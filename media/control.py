@@ -38,9 +38,10 @@ LARGEST_ORDER: Final = 512 * 1024
 class Control:
     """The routes. Errors are `{"error": {"code", "message", "retry_after_ms"}}`."""
 
-    def __init__(self, node: Node, secret: str) -> None:
+    def __init__(self, node: Node, secret: str, previous_secret: str = "") -> None:
         self._node = node
         self._secret = secret
+        self._previous = previous_secret
 
     def add_routes(self, app: web.Application) -> None:
         """Add them to an aiohttp application."""
@@ -51,7 +52,7 @@ class Control:
     async def _watched(self, request: web.Request) -> web.StreamResponse:
         """Say that the node lives, until it does not: by itself, or by the connection's end."""
         try:
-            check_node_token(self._secret, _bearer(request))
+            self._check(request)
         except ContractError as error:
             return _answer(error)
         response = web.StreamResponse()
@@ -65,14 +66,14 @@ class Control:
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         try:
-            check_node_token(self._secret, _bearer(request))
+            self._check(request)
         except ContractError as error:
             return _answer(error)
         return await carry(request, self._node)
 
     async def _take(self, request: web.Request) -> web.Response:
         try:
-            check_node_token(self._secret, _bearer(request))
+            self._check(request)
             return web.json_response(await self._do(await _order(request)))
         except ContractError as error:
             log.info("order refused", code=error.code, why=error.logged)
@@ -80,6 +81,9 @@ class Control:
         except Exception:  # the gateway must be told something; logged here once
             log.exception("order failed")
             return _answer(ContractError("unavailable", "the media node could not do that", 1000))
+
+    def _check(self, request: web.Request) -> None:
+        check_node_token(self._secret, _bearer(request), self._node.id, self._previous)
 
     async def _do(self, named: tuple[str, Order]) -> dict[str, Any]:
         node = self._node

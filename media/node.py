@@ -68,6 +68,7 @@ class Node:
         may take at the end to give the calls to other nodes, where there are some.
         """
         self.url = ""
+        self.proof = ""
         """Where its control API is, for the registry; empty within one process."""
         self.asked_to_drain = asyncio.Event()
         """Set when an operator asks for it, by the registry."""
@@ -348,5 +349,6 @@ class Node:
             saturated=self.saturated,
             english_only=self._model.english_only,
             translates=tuple(self._pairs()),
+            proof=self.proof,
         )
         return await self._registry.report(status)

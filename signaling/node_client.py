@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import aiohttp
+import structlog
 
 from captions.types import Caption
 from signaling.audio import AudioFormat, AudioLine
@@ -13,7 +14,7 @@ from signaling.errors import ContractError
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.node_api import NodeApi
 from signaling.node_line import HEARTBEAT_SECONDS, HttpLine
-from signaling.node_token import issue_node_token
+from signaling.node_token import is_proven, issue_node_token
 from signaling.orders import (
     LISTEN_PATH,
     PATH,
@@ -28,8 +29,10 @@ from signaling.orders import (
     to_json,
     told,
 )
-from signaling.registry import Registry
+from signaling.registry import NodeStatus, Registry
 from signaling.sources import AnySource
+
+log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS: Final = 1.0
 
@@ -50,9 +53,10 @@ _MOST_CONNECTIONS: Final = 256
 class HttpNodes:
     """The directory of a cluster: nodes by the URLs that they report. `async with` closes it."""
 
-    def __init__(self, registry: Registry, secret: str) -> None:
+    def __init__(self, registry: Registry, secret: str, previous_secret: str = "") -> None:
         self._registry = registry
         self._secret = secret
+        self._previous = previous_secret
         self._urls: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._lines: aiohttp.ClientSession | None = None
@@ -83,7 +87,7 @@ class HttpNodes:
         url = f"{await self._url(node_id)}{PATH}/{name}"
         try:
             async with self._session.post(
-                url, json=to_json(order), headers=self._headers, timeout=timeout
+                url, json=to_json(order), headers=self._headers(node_id), timeout=timeout
             ) as response:
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -100,7 +104,7 @@ class HttpNodes:
         url = f"{await self._url(node_id)}{LISTEN_PATH}"
         try:
             socket = await self._lines.ws_connect(
-                url, headers=self._headers, heartbeat=HEARTBEAT_SECONDS, compress=0
+                url, headers=self._headers(node_id), heartbeat=HEARTBEAT_SECONDS, compress=0
             )
         except (aiohttp.ClientError, TimeoutError):
             self._urls.pop(node_id, None)
@@ -109,13 +113,22 @@ class HttpNodes:
         await line.open(order.model_dump_json())
         return line
 
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {issue_node_token(self._secret)}"} if self._secret else {}
+    def _headers(self, node_id: str) -> dict[str, str]:
+        if not self._secret:
+            return {}
+        return {"Authorization": f"Bearer {issue_node_token(self._secret, node_id)}"}
+
+    def _proven(self, status: NodeStatus) -> bool:
+        said = (status.id, status.url, status.proof)
+        if not status.url or is_proven(self._secret, *said, self._previous):
+            return True
+        log.warning("a node does not prove to be ours: it gets no orders", node=status.id)
+        return False
 
     async def _url(self, node_id: str) -> str:
         if node_id not in self._urls:
-            self._urls = {n.status.id: n.status.url for n in await self._registry.nodes()}
+            known = [node.status for node in await self._registry.nodes()]
+            self._urls = {status.id: status.url for status in known if self._proven(status)}
         url = self._urls.get(node_id)
         if not url:
             raise ContractError("unavailable", "the media node is not there", 1000)

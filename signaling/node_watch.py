@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 
 from signaling.errors import Unreachable
-from signaling.node_token import issue_node_token
+from signaling.node_token import is_proven, issue_node_token
 from signaling.orders import WATCH_PATH
 from signaling.registry import NodeStatus, Registry
 
@@ -35,6 +35,7 @@ class NodeWatch:
         session: aiohttp.ClientSession,
         secret: str,
         tasks: asyncio.TaskGroup,
+        previous_secret: str = "",
     ) -> None:
         self.on_death: Callable[[], None] = lambda: None
         """Called when a node has been removed from the registry."""
@@ -43,12 +44,17 @@ class NodeWatch:
         self._registry = registry
         self._session = session
         self._secret = secret
+        self._previous = previous_secret
         self._tasks = tasks
         self._watching: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def watch(self, nodes: Iterable[NodeStatus]) -> None:
         """Watch these, and no others any more."""
-        wanted = {(node.id, node.url) for node in nodes if node.url}
+        wanted = {
+            (node.id, node.url)
+            for node in nodes
+            if node.url and is_proven(self._secret, node.id, node.url, node.proof, self._previous)
+        }
         for key in self._watching.keys() - wanted:
             self._watching.pop(key).cancel()
         for key in wanted - self._watching.keys():
@@ -56,16 +62,16 @@ class NodeWatch:
 
     async def _watch(self, node_id: str, url: str) -> None:
         while True:
-            await self._until_closed(url)
+            await self._until_closed(node_id, url)
             if await _refuses(url):
                 await self._remove(node_id)
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _until_closed(self, url: str) -> None:
+    async def _until_closed(self, node_id: str, url: str) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
         headers = {}
         if self._secret:
-            headers["Authorization"] = f"Bearer {issue_node_token(self._secret)}"
+            headers["Authorization"] = f"Bearer {issue_node_token(self._secret, node_id)}"
         try:
             async with self._session.get(
                 url + WATCH_PATH, headers=headers, timeout=timeout

@@ -21,7 +21,7 @@ class NodeStatus:
 
     `saturated` says that it can caption no more than it does, whatever its capacity. `english_only`
     says what its model knows; `translates` are the pairs, as `en-pt` or `*-en`, that it translates
-    without a detour.
+    without a detour. `proof` is of `signaling.node_token`: that a node of ours is at `url`.
     """
 
     id: str
@@ -32,6 +32,7 @@ class NodeStatus:
     saturated: bool = False
     english_only: bool = False
     translates: tuple[str, ...] = ()
+    proof: str = ""
 
     @property
     def targets(self) -> frozenset[str]:

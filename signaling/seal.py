@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 SOURCES: Final = "sources of calls"
 WEBHOOKS: Final = "webhooks of calls"
@@ -16,12 +16,12 @@ class Seal:
     """Closes text so that only who has the servers' secret can read it.
 
     Without a secret, which is for tests on one machine, everybody can. What was closed for one
-    purpose is none of another's.
+    purpose is none of another's. What `previous`, the secret before, has closed is opened too.
     """
 
-    def __init__(self, secret: str, purpose: str = SOURCES) -> None:
-        digest = hashlib.sha256(f"surtitle: {purpose}\n".encode() + secret.encode()).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
+    def __init__(self, secret: str, purpose: str = SOURCES, previous: str = "") -> None:
+        secrets = [secret, previous] if previous else [secret]
+        self._fernet = MultiFernet([_fernet(each, purpose) for each in secrets])
 
     def close(self, text: str) -> str:
         """Encrypted and authenticated (Fernet)."""
@@ -33,3 +33,8 @@ class Seal:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
             raise ValueError("this was sealed with another secret") from None
+
+
+def _fernet(secret: str, purpose: str) -> Fernet:
+    digest = hashlib.sha256(f"surtitle: {purpose}\n".encode() + secret.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(digest))

@@ -40,7 +40,9 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         common = await stack.enter_async_context(shared(settings))
         store = await stack.enter_async_context(transcript_store(settings.mongo, settings.data))
-        nodes = await stack.enter_async_context(HttpNodes(common.registry, settings.secret))
+        nodes = await stack.enter_async_context(
+            HttpNodes(common.registry, settings.secret, settings.previous_secret)
+        )
         # Beside the session of orders, which must never wait for one that watches.
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
@@ -76,6 +78,12 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 token_grace_seconds=settings.token_grace,
                 limiter=Limiter(settings.rules, common.limits),
                 addresses=settings.addresses,
-                watch=partial(NodeWatch, common.registry, session, settings.secret),
+                watch=partial(
+                    NodeWatch,
+                    common.registry,
+                    session,
+                    settings.secret,
+                    previous_secret=settings.previous_secret,
+                ),
             )
         )

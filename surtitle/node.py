@@ -18,6 +18,7 @@ from media.node import Node
 from signaling.allowlist import AllowList
 from signaling.health import Health
 from signaling.metrics import CONTENT_TYPE, Metrics
+from signaling.node_token import prove_node
 from signaling.registry import HEARTBEAT_SECONDS, LEASE_SECONDS, Registry
 from surtitle import __version__
 from surtitle.readings import node_readings
@@ -82,10 +83,11 @@ async def serve_node(settings: Settings) -> AsyncIterator[RunningNode]:
         metrics.add(lambda: node_readings(node))
         health = Health(__version__, node=node, checks={"redis": common.answers})
         app = web.Application(client_max_size=LARGEST_ORDER)
-        Control(node, settings.secret).add_routes(app)
+        Control(node, settings.secret, settings.previous_secret).add_routes(app)
         _add_status(app, health, metrics)
         url = await _listen(app, settings, stack)
         node.url = settings.control_url or url
+        node.proof = prove_node(settings.secret, node.id, node.url)
         await stack.enter_async_context(node)  # from now on calls are placed on it
         yield RunningNode(node, url)
 

@@ -184,6 +184,7 @@ class Settings:
                 or TOLD_BY_ITSELF,
                 allow=self.webhook_allow,
                 server_secret=self.secret,
+                previous_server_secret=self.previous_secret,
             )
         except ValidationError:
             raise SettingsError(

@@ -52,7 +52,7 @@ async def shared(settings: Settings) -> AsyncIterator[Shared]:
         raise UserError(f"Redis at {where} cannot be reached.") from None
     try:
         async with Hub(link) as hub, RedisBus(link, hub) as bus:
-            seal = Seal(settings.secret)
+            seal = Seal(settings.secret, previous=settings.previous_secret)
             registry, presence = RedisRegistry(link), RedisPresence(link, hub, seal)
             jobs, limits = RedisFileJobs(link, hub), RedisLimits(link)
             yield Shared(link, bus, registry, presence, jobs, limits)

@@ -61,7 +61,8 @@ class Targets:
     """The server's own, and what reads those of calls.
 
     `allow` are prefixes of the operator's own networks, as `AllowList` has them: without them a
-    URL must be https and lead to public addresses. `server_secret` seals what calls named.
+    URL must be https and lead to public addresses. `server_secret` seals what calls named, and
+    `previous_server_secret` opens it, too.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Targets:
         events: Sequence[WebhookEvent] = TOLD_BY_ITSELF,
         allow: Sequence[str] = (),
         server_secret: str = "",
+        previous_server_secret: str = "",
     ) -> None:
         """`secret` signs for `urls`, and for calls that name none. ValueError for odd ones.
 
@@ -86,7 +88,7 @@ class Targets:
             self._check(url)
         self._own = tuple(Target(url, secret, frozenset(events)) for url in urls)
         self._secret = secret
-        self._seal = Seal(server_secret, WEBHOOKS)
+        self._seal = Seal(server_secret, WEBHOOKS, previous_server_secret)
 
     def of(self, record: CallRecord | None) -> list[Target]:
         """All that are told of a call; a URL once, with the events that the call says."""

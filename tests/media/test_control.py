@@ -20,7 +20,8 @@ from signaling.audio import AudioFormat
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP, CallRef, Candidate, Participant
 from signaling.node_client import HttpNodes
-from signaling.node_token import issue_node_token
+from signaling.node_token import issue_node_token, prove_node
+from signaling.node_watch import NodeWatch
 from signaling.orders import LISTEN_PATH, ORDERS, PATH
 from signaling.registry import MemoryRegistry, NodeStatus
 from signaling.sources import Janus, Rtp, RtpStream, Srtp
@@ -40,6 +41,7 @@ class Node:
     """Takes orders; `fault` is raised instead of an answer, `hangs` never answers."""
 
     def __init__(self) -> None:
+        self.id = "node-1"
         self.asked: list[tuple] = []
         self.fault: Exception | None = None
         self.hangs = False
@@ -96,12 +98,16 @@ class World:
         return self.nodes.node("node-1")
 
 
-async def serve(node: Node, secret: str, port: int = 0) -> tuple[web.AppRunner, str]:
+def at(url: str, secret: str = SECRET, node: str = "node-1") -> NodeStatus:
+    return NodeStatus(node, 1, url=url, proof=prove_node(secret, node, url))
+
+
+async def serve(node: Node, secret: str, previous: str = "") -> tuple[web.AppRunner, str]:
     app = web.Application(client_max_size=LARGEST_ORDER)
-    Control(node, secret).add_routes(app)
+    Control(node, secret, previous).add_routes(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     return runner, "http://{}:{}".format(*runner.addresses[0])
 
 
@@ -109,7 +115,7 @@ async def serve(node: Node, secret: str, port: int = 0) -> tuple[web.AppRunner, 
 async def a_node(secret: str = SECRET) -> AsyncIterator[World]:
     node, registry = Node(), MemoryRegistry(math.inf)
     runner, url = await serve(node, secret)
-    await registry.report(NodeStatus("node-1", 1, url=url))
+    await registry.report(at(url, secret))
     async with HttpNodes(registry, secret) as nodes:
         yield World(node, nodes, registry, url)
     await runner.cleanup()
@@ -198,16 +204,22 @@ def soon(seconds: int = 60) -> int:
     return int(time.time()) + seconds
 
 
+OLD = "the secret of last year, which was long enough too"
+
 REFUSED = {
     "none": lambda: None,
     "empty": lambda: "",
     "no token": lambda: "Bearer",
     "no JWT": lambda: "Bearer nonsense",
-    "another scheme": lambda: f"Basic {issue_node_token(SECRET)}",
-    "another secret": lambda: f"Bearer {issue_node_token('another that is as long as ours is')}",
-    "expired": lambda: f"Bearer {token(aud='surtitle-node', exp=soon(-31))}",
-    "never expires": lambda: f"Bearer {token(aud='surtitle-node')}",
-    "for nobody": lambda: f"Bearer {token(exp=soon())}",
+    "another scheme": lambda: f"Basic {issue_node_token(SECRET, 'node-1')}",
+    "another secret": lambda: (
+        f"Bearer {issue_node_token('another that is as long as ours is', 'node-1')}"
+    ),
+    "expired": lambda: f"Bearer {token(aud='surtitle-node', sub='node-1', exp=soon(-31))}",
+    "never expires": lambda: f"Bearer {token(aud='surtitle-node', sub='node-1')}",
+    "for nobody": lambda: f"Bearer {token(sub='node-1', exp=soon())}",
+    "another node's": lambda: f"Bearer {issue_node_token(SECRET, 'node-2')}",
+    "no node's": lambda: f"Bearer {token(aud='surtitle-node', exp=soon())}",
     "a client's": lambda: f"Bearer {SharedSecret(SECRET).issue('anna', '*', GRANTS, None, 60)}",
     "unsigned": lambda: (
         f"Bearer {jwt.encode({'aud': 'surtitle-node', 'exp': soon()}, '', algorithm='none')}"
@@ -229,16 +241,66 @@ async def test_only_a_gateway_gives_orders(kind):
 
 async def test_a_token_whose_clock_is_a_little_late_is_taken():
     async with a_node() as w, aiohttp.ClientSession() as http:
-        headers = {"Authorization": f"Bearer {token(aud='surtitle-node', exp=soon(-5))}"}
+        late = token(aud="surtitle-node", sub="node-1", exp=soon(-5))
+        headers = {"Authorization": f"Bearer {late}"}
         order = {"call": {"call": "a", "epoch": 1, "started_at_ms": 0}}
         assert (await http.post(f"{w.url}{PATH}/end", json=order, headers=headers)).status == 200
 
 
 async def test_a_gateway_of_another_secret_tells_its_clients_nothing_of_tokens():
+    other = "another secret that is as long as ours"
     async with a_node() as w:
-        async with HttpNodes(w.registry, "another secret that is as long as ours") as others:
+        await w.registry.report(at(w.url, other))  # else it would not even be asked
+        async with HttpNodes(w.registry, other) as others:
             refused = await refusal(others.node("node-1").end(REF))
         assert refused.code == "unavailable"
+
+
+STRANGERS = {
+    "no proof": lambda url: "",
+    "nonsense": lambda url: "é",
+    "another secret's": lambda url: prove_node("a secret that is another's", "node-1", url),
+    "of another address": lambda url: prove_node(SECRET, "node-1", "http://127.0.0.1:1"),
+    "another node's": lambda url: prove_node(SECRET, "node-2", url),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+async def test_a_node_that_is_not_ours_gets_no_orders_and_no_token(kind):
+    asked = []
+
+    async def stranger(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization"))
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stranger)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = "http://{}:{}".format(*runner.addresses[0])
+    strange = NodeStatus("node-1", 1, url=url, proof=STRANGERS[kind](url))
+    async with a_node() as w, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        await w.registry.report(strange)
+        watch = NodeWatch(w.registry, session, SECRET, tasks)
+        watch.watch([strange])
+        assert (await refusal(w.client.end(REF))).code == "unavailable"
+        assert (await refusal(w.client.listen(REF, ANNA, AudioFormat(), 0))).code == "unavailable"
+        watch.watch([])
+    assert asked == []
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("node", [(OLD, SECRET), (SECRET, OLD)])
+@pytest.mark.parametrize("gateway", [(OLD, SECRET), (SECRET, OLD)])
+async def test_while_secrets_change_gateways_and_nodes_know_each_other(node, gateway):
+    there, registry = Node(), MemoryRegistry(math.inf)
+    runner, url = await serve(there, *node)
+    await registry.report(at(url, node[0]))
+    async with HttpNodes(registry, *gateway) as nodes:
+        await nodes.node("node-1").end(REF)
+    assert there.asked
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +352,7 @@ async def test_a_node_that_nobody_knows_is_unavailable():
 
 async def test_a_node_whose_process_is_gone_is_unavailable_at_once():
     async with a_node() as w:
-        await w.registry.report(NodeStatus("node-1", 1, url=f"http://127.0.0.1:{free_port()}"))
+        await w.registry.report(at(f"http://127.0.0.1:{free_port()}"))
         begun = time.monotonic()
         assert (await refusal(w.client.end(REF))).code == "unavailable"
         assert time.monotonic() - begun < 1.0
@@ -301,10 +363,10 @@ async def test_a_node_that_came_back_elsewhere_is_found():
         await w.client.end(REF)
         there, url = Node(), w.url
         runner, new_url = await serve(there, SECRET)
-        await w.registry.report(NodeStatus("node-1", 1, url=f"http://127.0.0.1:{free_port()}"))
+        await w.registry.report(at(f"http://127.0.0.1:{free_port()}"))
         w.nodes._urls.clear()
         await refusal(w.client.end(REF))
-        await w.registry.report(NodeStatus("node-1", 1, url=new_url))
+        await w.registry.report(at(new_url))
         await w.client.end(REF)
         assert new_url != url
         assert len(there.asked) == 1
@@ -334,7 +396,7 @@ async def test_a_node_that_accepts_and_says_nothing_is_unavailable_in_time(monke
         await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent,
     ):
         port = silent.sockets[0].getsockname()[1]
-        await w.registry.report(NodeStatus("node-1", 1, url=f"http://127.0.0.1:{port}"))
+        await w.registry.report(at(f"http://127.0.0.1:{port}"))
         assert (await refusal(w.client.end(REF))).code == "unavailable"
 
 
@@ -346,7 +408,7 @@ async def test_something_else_that_listens_there_is_no_node():
 
     async with a_node() as w, await asyncio.start_server(say, "127.0.0.1", 0) as other:
         port = other.sockets[0].getsockname()[1]
-        await w.registry.report(NodeStatus("node-1", 1, url=f"http://127.0.0.1:{port}"))
+        await w.registry.report(at(f"http://127.0.0.1:{port}"))
         assert (await refusal(w.client.end(REF))).code == "unavailable"
 
 
@@ -430,7 +492,7 @@ async def test_a_line_needs_the_node_s_secret_and_an_order():
     async with a_node() as w, aiohttp.ClientSession() as session:
         async with session.get(w.url + LISTEN_PATH) as response:
             assert response.status == 401
-        token = {"Authorization": f"Bearer {issue_node_token(SECRET)}"}
+        token = {"Authorization": f"Bearer {issue_node_token(SECRET, 'node-1')}"}
         async with session.ws_connect(w.url + LISTEN_PATH, headers=token) as socket:
             for message in ("{}", "no JSON"):
                 await socket.send_str(message)

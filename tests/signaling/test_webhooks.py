@@ -510,3 +510,5 @@ async def test_after_a_new_secret_of_the_server_a_call_s_webhook_is_no_more(tmp_
     assert (target.url, target.secret) == (receiver.url(), OTHER_KEY)
     assert "127" not in repr(target)
     assert Targets(allow=LOOPBACK, server_secret="new").of(record) == []
+    both = Targets(allow=LOOPBACK, server_secret="new", previous_server_secret="old")
+    assert both.of(record) == [target]
