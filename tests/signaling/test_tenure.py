@@ -14,6 +14,7 @@ import socketio
 
 from signaling.files.jobs import FileJob
 from signaling.tokens import GRANTS, SharedSecret
+from surtitle.client import Client as PythonClient
 from tests.contract import breaks_of_answer, breaks_of_event
 from tests.signaling.bus_contract import CALL
 from tests.signaling.test_webhooks import SECRET, Stage, stage
@@ -276,3 +277,25 @@ async def test_nothing_is_left_of_who_goes_before_their_token_expires(tmp_path):
         await client.close()
         await until(lambda: not (a.gateway._sockets._connections))
         assert connection.tenure._timer is None
+
+
+async def test_a_client_in_python_goes_on_by_a_fresh_token_and_misses_nothing(tmp_path):
+    made = iter([SOON, 60, 60])
+    async with gateway(tmp_path) as a, asyncio.timeout(20):
+
+        async def fetched() -> str:
+            return token("watch", seconds=next(made))
+
+        read = []
+        async with (
+            PythonClient(a.gateway.url, token=fetched) as client,
+            client.captions(CALL) as captions,
+        ):
+            await a.say("u0")
+            read.append(await anext(captions))
+            [first] = a.gateway._sockets._connections
+            await until(lambda: first not in a.gateway._sockets._connections)
+            await a.say("u1")
+            read.append(await anext(captions))
+        assert [caption.utterance for caption in read] == ["u0", "u1"]
+        assert next(made) == 60, "one token was fetched for each connection"

@@ -11,6 +11,7 @@ const server = vi.hoisted(() => ({
   finals: [] as unknown[],
   requests: [] as [string, unknown][],
   connects: 0,
+  active: true,
   refusal: null as Error | null,
   onUpdate: (): void => undefined,
 }));
@@ -20,6 +21,9 @@ vi.mock("./socket", () => ({
   pause: () => Promise.resolve(),
   openSocket: () => ({
     connected: true,
+    get active() {
+      return server.active;
+    },
     on: (event: string, handler: Handler) => server.handlers.set(event, handler),
     connect: () => (server.connects += 1),
     disconnect: () => undefined,
@@ -57,6 +61,7 @@ beforeEach(() => {
   server.finals = [1, 2, 3, 4, 5].map(final);
   server.requests = [];
   server.connects = 0;
+  server.active = true;
   server.refusal = null;
   server.onUpdate = () => undefined;
 });
@@ -196,6 +201,17 @@ describe("a token", () => {
     expect(server.connects).toBe(3);
     emit("connect_error", new Error("unauthorized"));
     expect(call.connection).toBe("closed");
+  });
+
+  it("that cannot be told good or bad just now is shown again later", async () => {
+    const call = new Call({ call: "c", token: "good" });
+    const entered = call.watch();
+    server.active = false; // the server's own refusal: Socket.IO does not connect again by itself
+    emit("connect_error", new Error("unavailable"));
+    await settle();
+    expect(server.connects).toBe(2);
+    emit("connect");
+    await entered;
   });
 
   it("that runs out while connected is followed by a fresh one", async () => {

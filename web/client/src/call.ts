@@ -201,6 +201,8 @@ export class Call extends Emitter<CallEvents> {
     if (this.#connection === "closed") return;
     if (!isUnauthorized(error)) {
       this.emit("waiting", "The server cannot be reached. Trying again…");
+      // Whom the server itself refuses, since it cannot tell now who they are, it does not try again.
+      if (!this.#socket.active) void this.#connectLater();
     } else if (typeof this.#token === "function" && !this.#refreshed) {
       this.#refreshed = true; // the token may have run out: the next one is a fresh one
       void this.#connectLater();
