@@ -96,6 +96,7 @@ def one(grant: Grant, *others: Grant, **more: Any) -> Guarded:
 
 
 OWN = "lists what its call has, and no other's"
+THEIRS = "is of what they said in the token's call; of oneself, any good token"
 HIDDEN = "does not tell whether there is one"
 
 ROUTES: dict[tuple[str, str], Public | Guarded] = {
@@ -114,6 +115,8 @@ ROUTES: dict[tuple[str, str], Public | Guarded] = {
     ("GET", "/api/transcriptions/{job}"): one("read", elsewhere=404, why=HIDDEN),
     ("GET", "/api/transcriptions/{job}/events"): one("read", elsewhere=404, why=HIDDEN),
     ("DELETE", "/api/transcriptions/{job}"): one("publish", "manage", elsewhere=404, why=HIDDEN),
+    ("GET", "/api/participants/{participant}/export"): one("manage", elsewhere=200, why=THEIRS),
+    ("DELETE", "/api/participants/{participant}"): one("manage", elsewhere=204, why=THEIRS),
     ("GET", "/api/ice-servers"): Guarded(elsewhere=200, why="relays are the same for all calls"),
     ("GET", "/api/usage"): one("manage"),
     ("GET", "/api/webhooks/deliveries"): one("manage", elsewhere=200, why=OWN),
@@ -175,7 +178,13 @@ async def test_what_needs_no_token_is_documented_so():
 
 async def answered(a: Stage, method: str, path: str, bearer: str | None, rule: Any) -> int:
     url = getattr(rule, "path", "") or path
-    for name, value in {"call": MINE, "session": "s", "id": "dead", "job": a.job}.items():
+    for name, value in {
+        "call": MINE,
+        "session": "s",
+        "id": "dead",
+        "job": a.job,
+        "participant": "p-ben",
+    }.items():
         url = url.replace(f"{{{name}}}", value)
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     body = getattr(rule, "body", None)
