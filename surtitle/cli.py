@@ -24,6 +24,7 @@ from signaling.tokens import GRANTS, SharedSecret
 from surtitle import __version__, logs
 from surtitle.limits import allow_many_files
 from surtitle.settings import Settings, UserError, data_folder
+from turn.credentials import LIFETIME_SECONDS
 
 log = structlog.get_logger(__name__)
 errors = Console(stderr=True)
@@ -172,6 +173,12 @@ TurnUrl = Annotated[
 TurnSecret = Annotated[
     str, typer.Option(envvar="SURTITLE_TURN_SECRET", help="coturn's static-auth-secret.")
 ]
+TurnLifetime = Annotated[
+    int,
+    typer.Option(
+        envvar="SURTITLE_TURN_LIFETIME", help="Seconds that TURN credentials are good.", min=60
+    ),
+]
 Webhook = Annotated[
     list[str] | None,
     typer.Option(envvar="SURTITLE_WEBHOOK", help="URL that is told what happens, repeatable."),
@@ -272,6 +279,7 @@ def run(
     origin: Origin = None,
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
+    turn_lifetime: TurnLifetime = LIFETIME_SECONDS,
     webhook: Webhook = None,
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
@@ -307,6 +315,7 @@ def run(
         sfu=tuple(sfu or ()),
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
+        turn_lifetime=turn_lifetime,
         webhooks=tuple(webhook or ()),
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),
@@ -343,6 +352,7 @@ def gateway(
     origin: Origin = None,
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
+    turn_lifetime: TurnLifetime = LIFETIME_SECONDS,
     webhook: Webhook = None,
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
@@ -370,6 +380,7 @@ def gateway(
         origins=tuple(origin or ()),
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
+        turn_lifetime=turn_lifetime,
         webhooks=tuple(webhook or ()),
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),

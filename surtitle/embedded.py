@@ -28,7 +28,6 @@ from surtitle.recognizers import scheduler_rules, start_recognizers
 from surtitle.settings import VOICES, Settings
 from surtitle.sources import sources
 from surtitle.translators import start_translators
-from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +97,7 @@ async def serve(settings: Settings) -> AsyncIterator[Gateway]:
                 nodes=OneNode(node),
                 store=store,
                 authority=authority(settings, store),
-                turn=TurnServers(settings.turn_urls, settings.turn_secret),
+                turn=settings.turn,
                 health=health,
                 metrics=metrics,
                 origins=list(settings.origins),

@@ -21,7 +21,6 @@ from surtitle.authority import authority
 from surtitle.settings import VOICES, Settings, SettingsError
 from surtitle.shared import shared
 from surtitle.stores import transcript_store
-from turn.credentials import TurnServers
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 nodes=nodes,
                 store=store,
                 authority=authority(settings, store),
-                turn=TurnServers(settings.turn_urls, settings.turn_secret),
+                turn=settings.turn,
                 health=Health(
                     __version__, checks={"redis": common.answers, "store": store_answers}
                 ),

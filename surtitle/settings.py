@@ -20,6 +20,7 @@ from signaling.limits.rules import Limits
 from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
 from signaling.tenure import GRACE_SECONDS
 from signaling.webhooks.targets import Targets
+from turn.credentials import LIFETIME_SECONDS, TurnServers
 
 _MOST_WORKERS: Final = 4
 
@@ -60,7 +61,7 @@ class Settings:
     `capacity` is in speakers, 0 for what the machine suggests. Without a `final_model` the model
     makes finals, too. `control_url` is where gateways reach a node; by itself where it listens.
     `language` is of who does not say what they speak; without `translators` those that are
-    installed translate. `largest_file` and `files_memory` are in MiB,
+    installed translate. `largest_file` and `files_memory` are in MiB, `turn_lifetime` and
     `token_grace` in seconds.
     """
 
@@ -83,6 +84,7 @@ class Settings:
     sfu: tuple[str, ...] = ()
     turn_urls: tuple[str, ...] = ()
     turn_secret: str = ""
+    turn_lifetime: int = LIFETIME_SECONDS
     redis: str = ""
     mongo: str = ""
     control_url: str = ""
@@ -123,6 +125,11 @@ class Settings:
             return Addresses(self.trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"--trusted-proxy: {error} (10.0.0.0/8).") from None
+
+    @property
+    def turn(self) -> TurnServers:
+        """The STUN and TURN servers that clients are told of."""
+        return TurnServers(self.turn_urls, self.turn_secret, self.turn_lifetime)
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""

@@ -10,7 +10,10 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+LIFETIME_SECONDS: Final = 12 * 3600
+"""As long as `surtitle token` makes tokens good for: who is moved late in a call connects anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class TurnServers:
 
     urls: tuple[str, ...] = ()
     secret: str = ""
-    lifetime_seconds: int = 3600
+    lifetime_seconds: int = LIFETIME_SECONDS
 
     def ice_servers(self, user: str, now: float | None = None) -> list[dict[str, Any]]:
         """`RTCIceServer` objects for `user`; empty where no server is set."""

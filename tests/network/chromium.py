@@ -39,11 +39,18 @@ FINALS = """() => [...document.querySelectorAll("[data-testid=panel] [data-testi
 
 
 @asynccontextmanager
-async def chromium(folder: Path, says: Recording | None = None) -> AsyncIterator[BrowserContext]:
-    """A browser; what it `says` into its microphone, it says again and again."""
+async def chromium(
+    folder: Path, says: Recording | None = None, *, trusts: str = ""
+) -> AsyncIterator[BrowserContext]:
+    """A browser; what it `says` into its microphone, it says again and again.
+
+    It `trusts` the certificate with this public key (SHA-256 in base64) as if of an authority.
+    """
     program = shutil.which("chromium")
     assert program, "chromium not found"
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={_wav(folder, says)}"] if says else FLAGS
+    if trusts:
+        flags = [*flags, f"--ignore-certificate-errors-spki-list={trusts}"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=flags)
         try:

@@ -33,6 +33,12 @@ def test_turn_needs_its_secret_and_stun_does_not(url):
     Settings(turn_urls=("stun:stun.example.org",)).check()
 
 
+def test_turn_credentials_are_good_for_as_long_as_is_asked_for():
+    settings = Settings(turn_urls=("turn:t",), turn_secret="north", turn_lifetime=600)
+    (server,) = settings.turn.ice_servers("p-anna", now=1000)
+    assert server["username"] == "1600:p-anna"
+
+
 def test_folders_are_where_xdg_says(monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere/data")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
