@@ -183,10 +183,12 @@ class Calls:
 
     # --- Socket.IO ----------------------------------------------------------------------
 
-    async def join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
-        """Become a participant; the seat and the acknowledgement."""
+    async def join(
+        self, socket: str, who: Identity, message: Join, region: str = ""
+    ) -> tuple[Seat, dict[str, Any]]:
+        """Become a participant; the seat and the acknowledgement. `region` is where they are."""
         self._rooms.check_draining()
-        return await self._in_time(message.call, lambda: self._join(socket, who, message))
+        return await self._in_time(message.call, lambda: self._join(socket, who, message, region))
 
     async def watch(
         self, socket: str, message: Watch, *, transcripts: bool = False
@@ -232,7 +234,9 @@ class Calls:
             await self._rooms.lifecycle.gone(call)
             return await enter()
 
-    async def _join(self, socket: str, who: Identity, message: Join) -> tuple[Seat, dict[str, Any]]:
+    async def _join(
+        self, socket: str, who: Identity, message: Join, region: str
+    ) -> tuple[Seat, dict[str, Any]]:
         async with self._rooms.lock(message.call):
             room = await self._rooms.open(message.call, tenant=who.tenant)
             participant = self._joining(room, who, message)
@@ -244,7 +248,7 @@ class Calls:
             return seat, {
                 "participant": participant.id,
                 "participants": room.shared.roster(),
-                "ice_servers": self._turn.ice_servers(participant.id),
+                "ice_servers": self._turn.ice_servers(participant.id, region=region),
                 **answer,
             }
 

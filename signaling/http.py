@@ -22,6 +22,7 @@ from signaling.messages import ChangeCall, CreateCall, Feed, Id, checked
 from signaling.metrics import CONTENT_TYPE, Metrics
 from signaling.quality import Quality, Report
 from signaling.query import number, valid
+from signaling.region import region_of
 from signaling.room import call_to_wire
 from signaling.store import Search, TranscriptStore
 from signaling.tokens import Authority, Grant, Identity
@@ -261,7 +262,9 @@ class Api:
     async def ice_servers(self, request: web.Request) -> web.Response:
         """`GET /api/ice-servers`."""
         who = await self._identify(request, None)
-        servers = self._turn.ice_servers(who.subject or "guest")
+        servers = self._turn.ice_servers(
+            who.subject or "guest", region=region_of(request, self._turn.region_header)
+        )
         return web.json_response({"ice_servers": servers})
 
     async def languages(self, request: web.Request) -> web.Response:  # noqa: ARG002

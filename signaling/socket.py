@@ -31,6 +31,7 @@ from signaling.messages import (
 from signaling.older_clients import subscription
 from signaling.origins import Origins
 from signaling.outbox import Outboxes
+from signaling.region import region_of_socket
 from signaling.room import Seat
 from signaling.socket_events import Handler, SocketHolder, admitted, answered, refreshed
 from signaling.tenure import Tenure, Tenures
@@ -55,6 +56,7 @@ class Connection:
     socket: str
     tenure: Tenure
     lease: Lease
+    region: str = ""
     stream: Lease | None = None
     seat: Seat | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -90,9 +92,18 @@ class SocketServer:
     """The Socket.IO server. `attach` gives it the calls; it emits before that, too."""
 
     def __init__(
-        self, tenures: Tenures, origins: list[str], limits: HttpLimits | None = None
+        self,
+        tenures: Tenures,
+        origins: list[str],
+        limits: HttpLimits | None = None,
+        *,
+        region_header: str = "",
     ) -> None:
-        """`origins` are the web origins that may connect beside the server's own."""
+        """`origins` are the web origins that may connect beside the server's own.
+
+        `region_header`: see `TurnServers`.
+        """
+        self._region_header = region_header
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp",
             cors_allowed_origins=Origins(origins),
@@ -179,7 +190,8 @@ class SocketServer:
     async def _connect(self, socket: str, environ: dict[str, Any], auth: object = None) -> None:
         tenure = await admitted(self._tenures, auth)
         lease = await self.limits.connection(socket, "/", environ, tenure.who)
-        self._connections[socket] = Connection(socket, tenure, lease)
+        region = region_of_socket(environ, self._region_header)
+        self._connections[socket] = Connection(socket, tenure, lease, region)
         tenure.start(SocketHolder(self.sio, self._outboxes, socket))
 
     async def _disconnect(self, socket: str, reason: str) -> None:
@@ -205,7 +217,7 @@ class SocketServer:
         connection.tenure.require("join", message.call)
         await self._rise(connection)
         connection.seat, answer = await self._open_calls.join(
-            connection.socket, connection.identity, message
+            connection.socket, connection.identity, message, connection.region
         )
         await self._open_calls.welcome(connection.seat)
         return answer

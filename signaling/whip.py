@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from signaling.bearer import bearer
 from signaling.errors import ContractError
 from signaling.messages import LARGEST_SDP, ClientMessage, Id, Language, Name, checked
+from signaling.region import region_of
 from signaling.sdpfrag import LARGEST_FRAGMENT, Fragment, parse_fragment
 from signaling.shared_call import WhipSession
 from signaling.tokens import Authority, Identity
@@ -81,7 +82,7 @@ class Whip:
                 "Content-Type": SDP,
             }
         )
-        headers.extend(self._links(session.participant))
+        headers.extend(self._links(session.participant, request))
         return web.Response(status=201, body=answer.encode(), headers=headers)
 
     async def trickle(self, request: web.Request) -> web.Response:
@@ -118,7 +119,7 @@ class Whip:
         if "Access-Control-Request-Method" not in request.headers:
             try:
                 _, who = await self._wish(request)
-                headers.extend(self._links(who.subject or "guest"))
+                headers.extend(self._links(who.subject or "guest", request))
             except ContractError as error:
                 log.debug("no ICE servers", code=error.code)
         return web.Response(headers=headers)
@@ -150,10 +151,11 @@ class Whip:
         who.require("publish" if who.subject == session.subject else "manage", call)
         return session, alive
 
-    def _links(self, user: str) -> list[tuple[str, str]]:
+    def _links(self, user: str, request: web.Request) -> list[tuple[str, str]]:
         """STUN and TURN servers as `Link` headers (4.6)."""
         links = []
-        for server in self._turn.ice_servers(user):
+        region = region_of(request, self._turn.region_header)
+        for server in self._turn.ice_servers(user, region=region):
             parameters = ['rel="ice-server"']
             if "credential" in server:
                 parameters += [

@@ -179,6 +179,26 @@ TurnLifetime = Annotated[
         envvar="SURTITLE_TURN_LIFETIME", help="Seconds that TURN credentials are good.", min=60
     ),
 ]
+TurnRegion = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SURTITLE_TURN_REGION", help="REGION=URL,URL: TURN servers there, repeatable."
+    ),
+]
+TurnNear = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SURTITLE_TURN_NEAR",
+        help="WHERE,WHERE=REGION,REGION: which regions clients there use, repeatable.",
+    ),
+]
+RegionHeader = Annotated[
+    str,
+    typer.Option(
+        envvar="SURTITLE_REGION_HEADER",
+        help="The header by which a proxy of yours says where a client is.",
+    ),
+]
 Webhook = Annotated[
     list[str] | None,
     typer.Option(envvar="SURTITLE_WEBHOOK", help="URL that is told what happens, repeatable."),
@@ -280,6 +300,9 @@ def run(
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
     turn_lifetime: TurnLifetime = LIFETIME_SECONDS,
+    turn_region: TurnRegion = None,
+    turn_near: TurnNear = None,
+    region_header: RegionHeader = "",
     webhook: Webhook = None,
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
@@ -316,6 +339,9 @@ def run(
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
         turn_lifetime=turn_lifetime,
+        turn_regions=tuple(turn_region or ()),
+        turn_near=tuple(turn_near or ()),
+        region_header=region_header,
         webhooks=tuple(webhook or ()),
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),
@@ -353,6 +379,9 @@ def gateway(
     turn_url: TurnUrl = None,
     turn_secret: TurnSecret = "",
     turn_lifetime: TurnLifetime = LIFETIME_SECONDS,
+    turn_region: TurnRegion = None,
+    turn_near: TurnNear = None,
+    region_header: RegionHeader = "",
     webhook: Webhook = None,
     webhook_secret: WebhookSecret = "",
     webhook_event: WebhookEventNames = None,
@@ -381,6 +410,9 @@ def gateway(
         turn_urls=tuple(turn_url or ()),
         turn_secret=turn_secret,
         turn_lifetime=turn_lifetime,
+        turn_regions=tuple(turn_region or ()),
+        turn_near=tuple(turn_near or ()),
+        region_header=region_header,
         webhooks=tuple(webhook or ()),
         webhook_secret=webhook_secret,
         webhook_events=tuple(webhook_event or ()),

@@ -21,6 +21,7 @@ from signaling.messages import TOLD_BY_ITSELF, WebhookEvent
 from signaling.tenure import GRACE_SECONDS
 from signaling.webhooks.targets import Targets
 from turn.credentials import LIFETIME_SECONDS, TurnServers
+from turn.regions import Regions
 
 _MOST_WORKERS: Final = 4
 
@@ -85,6 +86,9 @@ class Settings:
     turn_urls: tuple[str, ...] = ()
     turn_secret: str = ""
     turn_lifetime: int = LIFETIME_SECONDS
+    turn_regions: tuple[str, ...] = ()
+    turn_near: tuple[str, ...] = ()
+    region_header: str = ""
     redis: str = ""
     mongo: str = ""
     control_url: str = ""
@@ -128,8 +132,14 @@ class Settings:
 
     @property
     def turn(self) -> TurnServers:
-        """The STUN and TURN servers that clients are told of."""
-        return TurnServers(self.turn_urls, self.turn_secret, self.turn_lifetime)
+        """The STUN and TURN servers that clients are told of; ValueError where none is meant."""
+        return TurnServers(
+            self.turn_urls,
+            self.turn_secret,
+            self.turn_lifetime,
+            Regions.parse(self.turn_regions, self.turn_near),
+            self.region_header,
+        )
 
     def check(self) -> None:
         """Raise `SettingsError` for what cannot be meant."""
@@ -151,8 +161,7 @@ class Settings:
             ) from None
         if self.files_memory < self.largest_file:
             raise SettingsError("--files-memory must have room for the --largest-file.")
-        if any(url.startswith("turn") for url in self.turn_urls) and not self.turn_secret:
-            raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
+        self._check_turn()
         if self.previous_secret and not self.secret:
             raise SettingsError("--previous-secret is beside --secret, the one that is in use.")
         self.keys()
@@ -175,6 +184,20 @@ class Settings:
                 f"--jwks: {error.message.removeprefix('jwks: ')}. It leads by https to a public "
                 "host, or to loopback, or where --jwks-allow says."
             ) from None
+
+    def _check_turn(self) -> None:
+        try:
+            urls = self.turn.all_urls
+        except ValueError as error:
+            raise SettingsError(
+                f"--turn-region, --turn-near: {error}. They take "
+                "eu=turn:eu.example.org,turns:… and de,fr=eu,us."
+            ) from None
+        for url in urls:
+            if not url.startswith(("stun:", "stuns:", "turn:", "turns:")):
+                raise SettingsError(f"--turn-url: {url!r} is no stun:, turn: or turns: URL.")
+        if any(url.startswith("turn") for url in urls) and not self.turn_secret:
+            raise SettingsError("--turn-url needs --turn-secret, coturn's static-auth-secret.")
 
     def targets(self) -> Targets:
         """The webhooks; `SettingsError` where they cannot be meant."""

@@ -15,7 +15,7 @@ from signaling.limits.addresses import Addresses
 from signaling.limits.limiter import Limiter
 from signaling.metrics import Metrics
 from signaling.presence import MemoryPresence
-from signaling.registry import MemoryRegistry
+from signaling.registry import MemoryRegistry, NodeStatus
 from signaling.store_sqlite import SqliteStore
 from signaling.tokens import Authority, Everybody
 from tests.signaling.world import Node, Nodes
@@ -31,11 +31,15 @@ async def lone_gateway(
     calls: Sequence[str],
     authority: Authority | None = None,
     files: FileRules | None = None,
+    turn: TurnServers | None = None,
     *,
+    has_a_node: bool = False,
     limiter: Limiter | None = None,
     addresses: Addresses | None = None,
 ) -> AsyncIterator[tuple[Gateway, MemoryBus]]:
-    bus = MemoryBus()
+    bus, registry = MemoryBus(), MemoryRegistry(math.inf)
+    if has_a_node:
+        await registry.report(NodeStatus("node-1", capacity=100))
     async with (
         SqliteStore(folder / "surtitle.db") as store,
         Gateway(
@@ -43,12 +47,12 @@ async def lone_gateway(
             port=0,
             gateway_id="gateway",
             bus=bus,
-            registry=MemoryRegistry(math.inf),
+            registry=registry,
             presence=MemoryPresence(),
             nodes=Nodes(Node()),
             store=store,
             authority=authority or Everybody(),
-            turn=TurnServers(),
+            turn=turn or TurnServers(),
             health=Health("1"),
             metrics=Metrics(),
             origins=[],

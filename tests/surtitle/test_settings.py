@@ -137,3 +137,17 @@ def test_where_keys_come_from_must_be_meant(more, said):
     Settings(jwks="https://login.example.org/keys").check()
     assert not Settings(jwks="https://login.example.org/keys").is_open
     assert Settings().is_open
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"turn_regions": ("eu=turn:eu.example.org",)}, "--turn-secret"),
+        ({"turn_regions": ("eu",), "turn_secret": "north"}, "--turn-region"),
+        ({"turn_near": ("de=eu",)}, "no servers are in eu"),
+        ({"turn_urls": ("https://turn.example.org",)}, "no stun:, turn: or turns:"),
+    ],
+)
+def test_turn_servers_that_cannot_be_meant_are_refused(settings, why):
+    with pytest.raises(SettingsError, match=why):
+        Settings(**settings).check()
