@@ -61,6 +61,7 @@ from signaling.webhooks.targets import Targets
 from signaling.whip import Whip
 from signaling.whip_sessions import WhipSessions
 from turn.credentials import TurnServers
+from turn.watch import TurnWatch
 
 log = structlog.get_logger(__name__)
 
@@ -195,6 +196,8 @@ class Gateway:
         metrics.add(self._readings)
         metrics.add(self._webhooks.readings)
         metrics.add_tally(self._limiter.tally)
+        self._turn_watch = TurnWatch(turn, f"probe-{gateway_id}")
+        metrics.add_families(self._turn_watch.families)
         pages = Origins(origins)
         self._app = web.Application(
             middlewares=[problems, checked_origins(pages), limits.middleware],
@@ -267,6 +270,7 @@ class Gateway:
                 self._webhooks.run(),
                 self._files.run(),
                 self._limiter.run(),
+                self._turn_watch.run(),
             )
         ]
         await self._runner.setup()

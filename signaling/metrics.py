@@ -24,6 +24,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self._sources: list[Callable[[], Iterable[Reading]]] = []
         self._tallies: list[Callable[[], Tally]] = []
+        self._families: list[Callable[[], Iterable[Metric]]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -34,6 +35,10 @@ class Metrics(Collector):
     def add_tally(self, source: Callable[[], Tally]) -> None:
         """Ask `source` at each collection; what its label says is known beforehand."""
         self._tallies.append(source)
+
+    def add_families(self, source: Callable[[], Iterable[Metric]]) -> None:
+        """The same of readings that need labels, under their full names."""
+        self._families.append(source)
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client`."""
@@ -47,6 +52,8 @@ class Metrics(Collector):
             for said, value in values.items():
                 counter.add_metric([said], value)
             yield counter
+        for families in self._families:
+            yield from families()
 
     def text(self) -> bytes:
         """The exposition format."""
