@@ -744,6 +744,50 @@ def languages(
 
 
 @app.command()
+def doctor(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    model: Model = "auto",
+    final_model: FinalModel = "",
+    device: DeviceOption = Device.AUTO,
+    data: Data = None,
+    secret: Secret = "",
+    redis: RedisUrl = "",
+    mongo: MongoUrl = "",
+    advertise: Advertise = "",
+    capacity: Capacity = 0,
+    turn_url: TurnUrl = None,
+    turn_secret: TurnSecret = "",
+    turn_region: TurnRegion = None,
+) -> None:
+    """Check model, devices, stores, TURN and ports; say what is wrong and how to mend it."""
+    from surtitle.doctor import examine
+
+    logs.configure("text", level=50)
+    _run(
+        examine(
+            Settings(
+                host=host,
+                port=port,
+                model=model,
+                final_model=final_model,
+                device=device.value,
+                data=data or data_folder(),
+                secret=secret,
+                redis=redis,
+                mongo=mongo,
+                advertise=advertise,
+                capacity=capacity,
+                turn_urls=tuple(turn_url or ()),
+                turn_secret=turn_secret,
+                turn_regions=tuple(turn_region or ()),
+            )
+        )
+    )
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)  # noqa: T201 - the command's output

@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from signaling.metrics import Metrics
+from surtitle.doctor import Wrong, check_turn
+from surtitle.settings import Settings
 from tests.lone_gateway import lone_gateway
 from tests.network import namespace
 from tests.turn_server import OLD_SECRET, SECRET, TurnServer
@@ -119,6 +121,20 @@ async def test_a_server_that_comes_back_is_seen_and_told_once_a_change(tmp_path)
         assert readings(metrics.text().decode(), "surtitle_turn_relays") == {url: 1.0}
     assert [each["log_level"] for each in logs] == ["warning", "info"]
     assert SECRET not in str(logs)
+
+
+async def test_the_doctor_tells_which_server_relays_and_which_does_not(coturn, believed):
+    urls = tuple(map(coturn.url, EACH))
+    well = await check_turn(Settings(turn_urls=urls, turn_secret=SECRET))
+    assert [line.split(" relays in ")[0] for line in well.splitlines()] == list(urls)
+    dead = f"turn:{namespace.ADDRESS}:{namespace.free_port()}?transport=tcp"
+    with pytest.raises(Wrong) as found:
+        await check_turn(Settings(turn_urls=(urls[0], dead), turn_secret=SECRET))
+    first, second = str(found.value).splitlines()
+    assert first.startswith(f"{urls[0]} relays in ")
+    assert second.startswith(f"{dead}: it cannot be reached")
+    with pytest.raises(Wrong, match="--turn-secret"):
+        await check_turn(Settings(turn_urls=urls, turn_secret="not-coturns"))
 
 
 async def test_where_there_is_no_turn_server_nothing_is_watched():
