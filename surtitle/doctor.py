@@ -63,7 +63,8 @@ async def examine(settings: Settings) -> None:
 async def check_settings(settings: Settings) -> str:
     """Whether they go together."""
     settings.check()
-    return "go together" if settings.secret else "go together; without --secret, loopback only"
+    open_to_all = "; without --secret or --jwks everybody may do everything"
+    return f"go together{open_to_all if settings.is_open else ''}"
 
 
 async def check_model(settings: Settings) -> str:

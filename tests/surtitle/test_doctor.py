@@ -86,7 +86,9 @@ async def test_a_model_is_loaded():
 
 
 async def test_settings_that_do_not_go_together_are_told():
-    assert "loopback only" in await check_settings(Settings())
+    assert "everybody may" in await check_settings(Settings())
+    keys = Settings(jwks="https://login.example.org/keys")
+    assert await check_settings(keys) == "go together"
     with pytest.raises(SettingsError, match="--secret"):
         await check_settings(Settings(host="0.0.0.0"))
 
