@@ -132,9 +132,7 @@ class Gateway:
             bus, store, [Recorder(store, presence).finals_written, announcer.finals_written]
         )
         tenures = Tenures(authority, self._group, token_grace_seconds)
-        self._sockets = SocketServer(
-            tenures, origins, limits, region_header=turn.region_header
-        )
+        self._sockets = SocketServer(tenures, origins, limits, region_header=turn.region_header)
         self._streams = EventStreams()
         sockets = self._inner = InnerSockets(Clients(self._sockets, self._streams))
         lifecycle = Lifecycle(
