@@ -134,6 +134,7 @@ def test_no_container_may_more_than_it_needs(services):
         assert "cap_add" not in service, name
         assert "privileged" not in service, name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert 0 < service["pids_limit"] <= 1024, name
         assert service["restart"] == "unless-stopped", name
         assert service["deploy"]["resources"]["limits"]["memory"], name
         assert service["deploy"]["resources"]["reservations"], name
@@ -141,11 +142,36 @@ def test_no_container_may_more_than_it_needs(services):
         assert "build" in service or not service["user"].startswith(("0", "root")), name
 
 
+def test_no_container_shares_more_with_the_host_than_files_to_read(services):
+    for name, service in services.items():
+        shared = {"network_mode", "pid", "ipc", "uts", "userns_mode", "devices", "cgroup_parent"}
+        assert not shared & service.keys(), name
+        assert not any("docker.sock" in volume for volume in service.get("volumes", ())), name
+
+
+def test_every_container_can_be_asked_how_it_is(services):
+    for name, service in services.items():
+        if "healthcheck" not in service:
+            assert "HEALTHCHECK" in (ROOT / service["build"]["dockerfile"]).read_text(), name
+
+
+def test_no_secret_stands_in_the_files():
+    secret = re.compile(r"(SECRET|PASSWORD|_KEY|_AUTH)\w*$")
+    for file in (BASE, *OVERRIDES):
+        # As written, not as merged: what is to be filled in has to be.
+        for line in file.read_text().splitlines():
+            name, found, value = line.strip().partition(": ")
+            # coturn's key is the path of one.
+            if found and secret.search(name) and not value.startswith("/etc/"):
+                assert re.match(r"\$\{\w+(:[?-][^}]*)?\}$", value), f"{file.name}: {name}"
+
+
 def test_images_of_others_are_pinned(services):
     for name, service in services.items():
         if "build" not in service:
-            tag = service["image"].rpartition(":")[2]
-            assert re.match(r"v?\d+\.\d+\.\d+", tag), f"{name}: {service['image']}"
+            # The tag is for people; what is pulled is what the digest is of.
+            pin = r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}"
+            assert re.fullmatch(pin, service["image"]), f"{name}: {service['image']}"
 
 
 def test_images_of_ours_are_built_from_a_file_that_is_there(services):
