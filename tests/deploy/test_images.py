@@ -9,8 +9,11 @@ import subprocess
 
 import pytest
 from aiohttp import web
+from packaging.utils import canonicalize_name
 
 from tests.deploy.images import check, in_context, stages
+from tests.deploy.test_locks import pinned
+from tests.deploy.test_sbom import faults
 from tests.deploy.tools import DEPLOY, DOCKERFILES, HADOLINT, ROOT, output
 
 
@@ -43,6 +46,25 @@ def test_what_runs_is_nobody_in_particular_and_can_be_asked_how_it_is(path):
     assert last.arguments("STOPSIGNAL") == ["SIGTERM"]
     # As JSON: through a shell no signal would come.
     assert last.arguments("ENTRYPOINT")[0].startswith("[")
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=name)
+def test_no_secret_is_given_to_a_build(path):
+    for stage in stages(path):
+        given = " ".join(stage.arguments("ARG") + stage.arguments("ENV"))
+        assert not re.search(r"SECRET|PASSWORD|TOKEN|CREDENTIAL|_KEY", given), given
+        # ADD fetches and unpacks; a COPY of all would take what .dockerignore forgot.
+        assert not stage.arguments("ADD")
+        assert not [each for each in stage.arguments("COPY") if each.split()[0] == "."]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=name)
+def test_what_runs_may_not_change_its_own_program(path):
+    last = stages(path)[-1]
+    assert not [each for each in last.arguments("COPY") if "--chown" in each]
+    # Nothing is installed after the user has changed, nor could it be.
+    words = [word for word, _ in last.steps]
+    assert "RUN" not in words[words.index("USER") :]
 
 
 def test_secrets_and_whatever_lies_about_stay_out_of_images():
@@ -91,6 +113,26 @@ def test_a_gateway_needs_nothing_that_its_image_lacks(gateway):
     assert "ModuleNotFoundError" not in str(refused.value)
     assert "ImportError" not in str(refused.value)
     gateway.execute(["python3", "-c", "import signaling.files.reader"])  # a process of its own
+
+
+def test_a_gateway_says_what_it_is_made_of(gateway):
+    document = json.loads((gateway.root / "opt/surtitle/sbom.cdx.json").read_text())
+    assert faults(document) == []
+    said = {canonicalize_name(each["name"]): each for each in document["components"]}
+    listing = "import importlib.metadata as m; print(*{d.name for d in m.distributions()})"
+    installed = gateway.execute(["python3", "-c", listing]).split()
+    assert said.keys() | {"surtitle"} == {canonicalize_name(name) for name in installed}
+    assert document["metadata"]["component"]["name"] == "surtitle"
+    assert said["aiohttp"]["version"] in pinned(ROOT / "requirements/gateway.lock")["aiohttp"]
+    assert said["aiohttp"]["licenses"]
+
+
+@pytest.mark.parametrize("image", ["gateway", "node"])
+def test_an_image_has_the_list_of_what_it_is_made_of(image):
+    parts = stages(DEPLOY / f"docker/{image}.Dockerfile")
+    made = " ".join(each for stage in parts[:-1] for each in stage.arguments("RUN"))
+    assert "-o /opt/surtitle/sbom.cdx.json /opt/surtitle" in made
+    assert "--from=install /opt/surtitle /opt/surtitle" in parts[-1].arguments("COPY")
 
 
 def test_the_nodes_entry_point_tells_what_only_the_container_knows(tmp_path):

@@ -24,6 +24,8 @@ PODMAN_COMPOSE = _CHECKERS / "podman-compose"
 NGINX = _UNPACKED / "usr/sbin/nginx"
 PROMTOOL = _UNPACKED / "usr/bin/promtool"
 MIME_TYPES = _UNPACKED / "etc/nginx/mime.types"
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+CYCLONEDX = Path(sys.prefix) / f"audit/lib/{_PYTHON}/site-packages/cyclonedx/schema/_res"
 COMPOSE_SCHEMA = Path(__file__).parent / "node_modules/dclint/schemas/compose.schema.json"
 
 
