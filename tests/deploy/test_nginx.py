@@ -171,6 +171,20 @@ async def test_both_gateways_are_asked_and_know_who_asks(front, client):
     assert f"https://{request.headers['Host']}" == front.url
 
 
+async def test_nobody_says_of_themselves_who_they_are(front, client):
+    forged = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": "other.example.com",
+    }
+    async with client.get(f"{front.url}/api/calls", headers=forged) as answer:
+        assert answer.status == 200
+    (request,) = front.asked
+    assert request.headers.getall("X-Forwarded-For") == ["127.0.0.1"]
+    assert request.headers.getall("X-Forwarded-Proto") == ["https"]
+    assert request.headers.getall("X-Forwarded-Host") == [front.url.removeprefix("https://")]
+
+
 async def test_nobody_outside_sees_the_metrics(front, client):
     for path in ("/metrics", "/ready", "/%6detrics", "//metrics", "/x/../metrics"):
         async with client.get(f"{front.url}{path}") as answer:
@@ -253,6 +267,15 @@ async def test_plain_http_leads_to_https(front, client):
     async with client.get(f"{front.plain}/?call=lobby", allow_redirects=False) as answer:
         assert answer.status == 308
         assert answer.headers["Location"] == "https://localhost/?call=lobby"
+
+
+async def test_an_api_without_tls_is_refused_and_led_nowhere(front, client):
+    # Led on, a program would send its token in the clear each time, and nobody would notice.
+    for path in ("/api/calls", "/socket.io/?EIO=4", "/ws/v1/transcribe", "/whip/lobby"):
+        async with client.get(f"{front.plain}{path}", allow_redirects=False) as answer:
+            assert answer.status == 403, path
+            assert "Location" not in answer.headers
+    assert front.asked == []
 
 
 async def test_no_token_gets_into_the_log(front, client):
