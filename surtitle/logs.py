@@ -45,6 +45,7 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         _HashIds(secret),
+        _keep_to_one_line,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -91,6 +92,16 @@ class _HashIds:
             if isinstance(event.get(name), str):
                 event[name] = hashed(self._key, event[name])
         return event
+
+
+def _keep_to_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # Values are quoted by both forms. What libraries say is not, and may be of what came in.
+    said = str(event.get("event", ""))
+    if not said.isprintable():
+        event["event"] = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in said
+        )
+    return event
 
 
 def _write_exception(out: TextIO, raised: ExcInfo) -> None:
