@@ -72,3 +72,17 @@ def test_nobody_swallows_an_error_without_a_word(room):
             if isinstance(node, ast.ExceptHandler):
                 silent = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
                 assert not silent, f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nobody_switches_off_the_checks_of_tls(room):
+    for path in files(room):
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.keyword) and node.arg in {"ssl", "verify", "check_hostname"}:
+                assert not (isinstance(node.value, ast.Constant) and node.value.value is False), (
+                    where
+                )
+            name = getattr(node, "attr", getattr(node, "id", ""))
+            unsafe = {"CERT_NONE", "CERT_OPTIONAL", "_create_unverified_context", "check_hostname"}
+            assert name not in unsafe, where

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -38,13 +41,13 @@ class DirectStage:
     def refused_source(self) -> None:
         return None
 
-    async def enter(self, name: str) -> None:
+    async def enter(self, name: str, changed: Callable[[str], str] = str) -> None:
         connection = self.connections[name] = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         connection.addTransceiver(Microphone(TONE), direction="sendonly")
         await connection.setLocalDescription(await connection.createOffer())
         assert self.newest
         sdp = await self.newest.offer(
-            Participant(f"p-{name}", name), connection.localDescription.sdp
+            Participant(f"p-{name}", name), changed(connection.localDescription.sdp)
         )
         await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
 
@@ -100,6 +103,18 @@ class TestDirect(SourceContract):
             await stage.connections["Anna"].close()
             await ear.until(lambda e: e.of(Left))
             assert not ear.open
+
+    async def test_who_has_another_certificate_than_they_offered_is_not_heard(self, stage):
+        def another(fingerprint: re.Match) -> str:
+            return fingerprint[1] + fingerprint[2].translate(str.maketrans("0123", "1230"))
+
+        async with listening(stage.source()) as ear:
+            # Whoever came between signaling and media has not the key that was offered.
+            await stage.enter("Eve", lambda sdp: re.sub(r"(fingerprint:\S+ )(\S+)", another, sdp))
+            await ear.until(lambda e: e.of(Left))
+            assert not any(ear.heard_samples.values())
+            await stage.enter("Anna")
+            await self.heard(ear, "Anna")
 
     async def test_who_never_connects_leaves_again(self):
         source = DirectSource(connect_seconds=0.01)
