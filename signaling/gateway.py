@@ -203,48 +203,47 @@ class Gateway:
         )
         share(self._app, pages)
         self._sockets.sio.attach(self._app)
-        Api(
-            calls=self._calls,
-            store=store,
-            transcripts=self._transcripts,
-            authority=authority,
-            turn=turn,
-            health=health,
-            metrics=metrics,
-            voices=voices,
-            language=language,
-        ).add_routes(self._app)
-        CaptionsHttp(
-            readers=Readers(self._rooms, self._transcripts, store, self._streams),
-            bringing=Bringing(self._rooms, bus, self._transcripts, store),
-            tenures=tenures,
-            limiter=self._limiter,
-        ).add_routes(self._app)
-        Whip(
-            sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
-        ).add_routes(self._app)
-        TranscribeWs(sessions=self._sessions, tenures=tenures, origins=origins).add_routes(
-            self._app
-        )
-        FilesHttp(
-            transcriptions=Transcriptions(
-                gateway=gateway_id,
-                queue=self._files,
-                jobs=jobs,
-                registry=registry,
-                bus=bus,
-                sockets=sockets,
+        for routes in (
+            Api(
+                calls=self._calls,
+                store=store,
+                transcripts=self._transcripts,
+                authority=authority,
+                turn=turn,
+                health=health,
+                metrics=metrics,
+                voices=voices,
+                language=language,
             ),
-            tenures=tenures,
-        ).add_routes(self._app)
-        TelephonyWs(sessions=self._sessions, tenures=tenures).add_routes(self._app)
-        WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir).add_routes(
-            self._app
-        )
-        PersonalHttp(
-            calls=self._calls, store=store, transcripts=self._transcripts, authority=authority
-        ).add_routes(self._app)
-        UsageApi(store=store, authority=authority).add_routes(self._app)
+            CaptionsHttp(
+                readers=Readers(self._rooms, self._transcripts, store, self._streams),
+                bringing=Bringing(self._rooms, bus, self._transcripts, store),
+                tenures=tenures,
+                limiter=self._limiter,
+            ),
+            Whip(
+                sessions=WhipSessions(self._rooms), authority=authority, turn=turn, origins=origins
+            ),
+            TranscribeWs(sessions=self._sessions, tenures=tenures, origins=origins),
+            FilesHttp(
+                transcriptions=Transcriptions(
+                    gateway=gateway_id,
+                    queue=self._files,
+                    jobs=jobs,
+                    registry=registry,
+                    bus=bus,
+                    sockets=sockets,
+                ),
+                tenures=tenures,
+            ),
+            TelephonyWs(sessions=self._sessions, tenures=tenures),
+            WebhooksApi(store=store, authority=authority, stir=self._webhooks.stir),
+            PersonalHttp(
+                calls=self._calls, store=store, transcripts=self._transcripts, authority=authority
+            ),
+            UsageApi(store=store, authority=authority),
+        ):
+            routes.add_routes(self._app)
         self._runner = web.AppRunner(
             self._app,
             access_log=None,
