@@ -193,7 +193,7 @@ class Gateway:
         )
         metrics.add(self._readings)
         metrics.add(self._webhooks.readings)
-        metrics.add_tally(self._limiter.tally)
+        metrics.add_families(self._limiter.families)
         self._turn_watch = TurnWatch(turn, f"probe-{gateway_id}")
         metrics.add_families(self._turn_watch.families)
         pages = Origins(origins)

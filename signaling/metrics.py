@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,16 +14,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Reading = tuple[str, str, float]
 """Name without prefix, help, value; a name that ends in `_total` is a counter."""
 
-Tally = tuple[str, str, str, Mapping[str, float]]
-"""A counter by kind: name without prefix, help, the label's name, values by what it says."""
-
 
 class Metrics(Collector):
     """Readings of everything that offers some, as one registry."""
 
     def __init__(self) -> None:
         self._sources: list[Callable[[], Iterable[Reading]]] = []
-        self._tallies: list[Callable[[], Tally]] = []
         self._families: list[Callable[[], Iterable[Metric]]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -31,10 +27,6 @@ class Metrics(Collector):
     def add(self, source: Callable[[], Iterable[Reading]]) -> None:
         """Ask `source` at each collection."""
         self._sources.append(source)
-
-    def add_tally(self, source: Callable[[], Tally]) -> None:
-        """Ask `source` at each collection; what its label says is known beforehand."""
-        self._tallies.append(source)
 
     def add_families(self, source: Callable[[], Iterable[Metric]]) -> None:
         """The same of readings that need labels, under their full names."""
@@ -46,12 +38,6 @@ class Metrics(Collector):
             for name, text, value in source():
                 family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
                 yield family(f"surtitle_{name}", text, value=value)
-        for tally in self._tallies:
-            name, text, label, values = tally()
-            counter = CounterMetricFamily(f"surtitle_{name}", text, labels=[label])
-            for said, value in values.items():
-                counter.add_metric([said], value)
-            yield counter
         for families in self._families:
             yield from families()
 

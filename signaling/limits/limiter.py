@@ -11,15 +11,15 @@ import math
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Final, TypeVar
 
 import structlog
+from prometheus_client.core import CounterMetricFamily
 
 from signaling.errors import ContractError, Unreachable
 from signaling.limits.rules import NAMES, Limits
 from signaling.limits.store import LEASE_SECONDS, LimitStore, MemoryLimits
-from signaling.metrics import Tally
 from signaling.tokens import Identity
 
 log = structlog.get_logger(__name__)
@@ -78,9 +78,14 @@ class Limiter:
         self._let_go: dict[str, Lease] = {}
         self._to_do = asyncio.Event()
 
-    def tally(self) -> Tally:
+    def families(self) -> Iterator[CounterMetricFamily]:
         """For `Metrics`."""
-        return "limits_hit_total", "Requests past a limit.", "limit", dict(self.hits)
+        hits = CounterMetricFamily(
+            "surtitle_limits_hit_total", "Requests past a limit.", labels=["limit"]
+        )
+        for limit, count in self.hits.items():
+            hits.add_metric([limit], count)
+        yield hits
 
     def refusal(self, limit: str, retry_seconds: float | None = None) -> ContractError:
         """What to raise where a limit is hit; counted."""
