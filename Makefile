@@ -10,7 +10,7 @@ LOCKED := -m pip install --quiet --disable-pip-version-check --only-binary :all:
 # What Surtitle is asked to run with, e.g. make run ARGS="--model tiny.en --port 9000"
 ARGS ?=
 
-.PHONY: help setup run demo test test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint sbom audit format fuzz chaos bench bench-receive bench-fanout bench-languages lock clean
+.PHONY: help setup run demo test test-speech test-rooms test-calls test-python test-network test-mediasoup test-web check-images lint sbom audit format fuzz chaos bench bench-receive bench-fanout bench-languages lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,18 +31,22 @@ DEPLOY_CHECKERS := $(VENV)/.deploy $(VENV)/.audit $(DEPLOY_TOOLS)/.unpacked test
 TESTED := signaling/page/index.html $(VENV)/.installed-bench $(VENV)/.translate $(VENV)/.samples $(VENV)/.mongod $(DEPLOY_CHECKERS) debian
 
 test: $(TESTED) lint test-web  ## Run every check and test
-	@# Most of both is waiting, for speech in real time or for what was killed.
-	$(MAKE) --jobs 2 test-rooms test-calls
+	@# Most of it is waiting, for speech in real time or for what was killed: three at a time.
+	$(MAKE) --jobs 3 test-speech test-rooms test-calls
 
-# The tests of each room and what is around them, by themselves.
+# What hears: most of it computes. Then Janus, coturn and Chromium in a network namespace that the
+# tests make themselves.
+test-speech: $(TESTED)
+	$(BIN)/python -m pytest tests/captions tests/media $(ARGS)
+	$(MAKE) test-network
+
+# The tests of each other room and what is around them, by themselves.
 test-rooms: $(TESTED)
-	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/chaos $(ARGS)
+	$(BIN)/python -m pytest --ignore tests/captions --ignore tests/media --ignore tests/e2e --ignore tests/chaos $(ARGS)
 
-# Whole programs: calls from end to end, clusters whose parts are killed, and Janus, coturn and
-# Chromium in a network namespace that the tests make themselves.
+# Whole programs: calls from end to end, and clusters whose parts are killed.
 test-calls: $(TESTED)
 	$(BIN)/python -m pytest tests/e2e tests/chaos $(ARGS)
-	$(MAKE) test-network
 
 test-python: $(TESTED)
 	$(BIN)/python -m pytest $(ARGS)
