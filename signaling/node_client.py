@@ -14,7 +14,7 @@ from signaling.errors import ContractError
 from signaling.messages import CallRef, Candidate, Participant
 from signaling.node_api import NodeApi
 from signaling.node_line import HEARTBEAT_SECONDS, HttpLine
-from signaling.node_token import is_proven, issue_node_token
+from signaling.node_token import is_proven, node_headers
 from signaling.orders import (
     LISTEN_PATH,
     PATH,
@@ -87,7 +87,10 @@ class HttpNodes:
         url = f"{await self._url(node_id)}{PATH}/{name}"
         try:
             async with self._session.post(
-                url, json=to_json(order), headers=self._headers(node_id), timeout=timeout
+                url,
+                json=to_json(order),
+                headers=node_headers(self._secret, node_id),
+                timeout=timeout,
             ) as response:
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -104,7 +107,10 @@ class HttpNodes:
         url = f"{await self._url(node_id)}{LISTEN_PATH}"
         try:
             socket = await self._lines.ws_connect(
-                url, headers=self._headers(node_id), heartbeat=HEARTBEAT_SECONDS, compress=0
+                url,
+                headers=node_headers(self._secret, node_id),
+                heartbeat=HEARTBEAT_SECONDS,
+                compress=0,
             )
         except (aiohttp.ClientError, TimeoutError):
             self._urls.pop(node_id, None)
@@ -112,11 +118,6 @@ class HttpNodes:
         line = HttpLine(socket)
         await line.open(order.model_dump_json())
         return line
-
-    def _headers(self, node_id: str) -> dict[str, str]:
-        if not self._secret:
-            return {}
-        return {"Authorization": f"Bearer {issue_node_token(self._secret, node_id)}"}
 
     def _proven(self, status: NodeStatus) -> bool:
         said = (status.id, status.url, status.proof)

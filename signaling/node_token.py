@@ -27,6 +27,11 @@ def issue_node_token(secret: str, node: str) -> str:
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
+def node_headers(secret: str, node: str) -> dict[str, str]:
+    """What a gateway's requests to a node carry; nothing without a secret."""
+    return {"Authorization": f"Bearer {issue_node_token(secret, node)}"} if secret else {}
+
+
 def check_node_token(secret: str, token: str | None, node: str, previous: str = "") -> None:
     """Raise `ContractError` `unauthorized` for any but a gateway's token for this node.
 

@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 
 from signaling.errors import Unreachable
-from signaling.node_token import is_proven, issue_node_token
+from signaling.node_token import is_proven, node_headers
 from signaling.orders import WATCH_PATH
 from signaling.registry import NodeStatus, Registry
 
@@ -69,9 +69,7 @@ class NodeWatch:
 
     async def _until_closed(self, node_id: str, url: str) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-        headers = {}
-        if self._secret:
-            headers["Authorization"] = f"Bearer {issue_node_token(self._secret, node_id)}"
+        headers = node_headers(self._secret, node_id)
         try:
             async with self._session.get(
                 url + WATCH_PATH, headers=headers, timeout=timeout

@@ -19,6 +19,7 @@ from signaling.event_response import HEARTBEAT, begun, event_bytes, last_event_i
 from signaling.files.jobs import FileJob
 from signaling.files.transcriptions import PostedFile, Transcriptions
 from signaling.messages import ClientMessage, Id, Language, Name, Vocabulary, checked
+from signaling.query import number
 from signaling.tenure import Tenures, Unwarned
 from signaling.tokens import Identity
 
@@ -96,7 +97,8 @@ class FilesHttp:
     async def newest(self, request: web.Request) -> web.Response:
         """`GET`: one's own jobs, the newest first."""
         who = await self._identify(request)
-        jobs = await self._transcriptions.newest(who, _limit(request))
+        limit = number(request, "limit", 100, 1, 1000) or 100
+        jobs = await self._transcriptions.newest(who, limit)
         return web.json_response({"transcriptions": [job.to_wire() for job in jobs]})
 
     async def get(self, request: web.Request) -> web.Response:
@@ -177,13 +179,6 @@ def _posted(request: web.Request) -> PostedFile:
     listed = [word.strip() for word in words if word.strip()]
     post = checked(Post, {**given, "vocabulary": listed})
     return PostedFile(post.call, post.name, post.language, tuple(post.vocabulary))
-
-
-def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "100")
-    if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= 1000:
-        raise ContractError("invalid", "limit: a number from 1 to 1000")
-    return int(text)
 
 
 async def _body(request: web.Request) -> AsyncGenerator[bytes]:
